@@ -6,6 +6,7 @@ Written from the rules page before they were run; each names its rule.
 from __future__ import annotations
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -189,6 +190,50 @@ def test_spelling_that_goes_leaves_its_close() -> None:
     day.read({"real-day-trading": {"TSLA": alert(C95, created=created)}})
     shows(day, A, 0)
     assert day.right().alert(A).closed_at is not None
+
+
+def test_spelling_that_goes_was_the_same_alert_all_along() -> None:
+    """Rule 2.3: 3 are A's and B's, 2 are A's in both of its spellings.
+
+    One of them goes, then a sale of 2 for A turns up: it takes the 2 that nobody shares with A.
+    """
+    created = "2026-11-18T16:59:00"
+    one, other = {"Real Day Trading": {"TSLA": alert(C95, created=created)}}, "real-day-trading"
+    day = Day({**one, "robindahood-alerts": {"TSLA": alert(C95)}})
+    day.fill(C95, 3, 5)
+    day.read(one)
+    day.fill(C95, 2, 8)
+    day.wait(60)
+    day.read({**one, other: {"TSLA": alert(C95, created=created)}})
+    day.read({other: {"TSLA": alert(C95, created=created)}})
+    day.fill(C95, -2, 9, at=-30, live=False, ref=f"tracker:{A}")
+    shows(day, A, 3)
+    assert day.right().alert(A).avg_price == Decimal("6.2")
+    shows(day, B, 3)
+
+
+def test_third_spelling_takes_no_close_from_the_second() -> None:
+    """A spelling that bought and sold is gone: the second shows its close, also beside a third one."""
+    record = alert(C95, created="2026-11-18T16:59:00")
+    day = Day({"real-day-trading": {"TSLA": record}})
+    day.fill(C95, 4)
+    day.fill(C95, -4)
+    day.read({"real-day-trading": {"TSLA": record}, "RealDayTrading": {"TSLA": record}})
+    day.read({"RealDayTrading": {"TSLA": record}})
+    day.read({"RealDayTrading": {"TSLA": record}, "Real Day Trading": {"TSLA": record}})
+    shows(day, "RealDayTrading/TSLA", 0)
+    shows(day, "Real Day Trading/TSLA", None)
+
+
+def test_ticker_of_another_contract_spells_no_alert() -> None:
+    """Rules 2.3 and 2.5: SPX has an adjusted contract, and SPXW is no ticker of that."""
+    adjusted = option(111, "SPX", "6600", trading_class="SPX1", local="SPX1  301220C06600000")
+    day = Day({"demslayer": {"SPX": alert(adjusted, ticker="SPX")}})
+    day.fill(option(112, "SPX", "6700", trading_class="SPXW"), 1)
+    day.fill(adjusted, 2)
+    day.read({"demslayer": {"SPXW": alert(adjusted, ticker="SPXW")}})
+    shows(day, "demslayer/SPXW", None)
+    assert [orphan.quantity for orphan in day.right().orphans] == [2]
 
 
 def test_ticker_that_refuses_takes_nothing_over() -> None:
@@ -408,7 +453,7 @@ def test_undone_assignment_goes_to_the_successor() -> None:
 
 
 def test_undone_assignment_goes_to_a_record_that_is_there_again() -> None:
-    """A and B own 7, which were given to B; B went to a re-alert of A's name and is back: undone, both have 7."""
+    """A and B own 7; given to B, which went to A and is back. Undone, both own 7 again."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     exec_id = day.fill(C95, 7, 6)
     other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(2))}}

@@ -6,7 +6,7 @@ positions are folded again from all facts and decisions each time they are asked
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -43,8 +43,8 @@ from tests.sim.rules_oracle.holdings import Holdings
 from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG, Match, match
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference
 from tests.sim.rules_oracle.persons import Persons
-from tests.sim.rules_oracle.records import Alert, Registry
-from tests.sim.rules_oracle.successors import successor, with_pasts
+from tests.sim.rules_oracle.records import Registry
+from tests.sim.rules_oracle.successors import Successions, Takeover
 from tests.sim.rules_oracle.tallies import Tally, tally
 
 _NO_TIME = timedelta(0)
@@ -74,8 +74,8 @@ class Replay:
         self._was_read = False
         """Whether this process has read the store."""
         self._look = self._look_before = False
-        self._noted: list[tuple[int, int, AccountContract]] = []
-        """Takeovers that were written down and not decided yet: the old record, the new one, what is held."""
+        self._noted: list[Takeover] = []
+        """Takeovers that were written down and not decided yet."""
         self._returned: dict[int, int] = {}
         """alert -> how many decisions there were as it was there again last."""
         self._unlooked = False
@@ -126,7 +126,7 @@ class Replay:
             self.unmanaged = known - event.accounts if event.accounts else frozenset()
         self.holdings.handle(event)
         if self._readable and not self._unlooked and not self.settings.looks_are_told:
-            self._find_successors(event.at)
+            self._take_over(event.at, self._takeovers())
         self._note_reopened(event)
 
     def _live_until(self, event: Event) -> None:
@@ -237,9 +237,7 @@ class Replay:
         looks = self._readable or noted
         found = [*self._noted, *(self._takeovers() if looks else ())]
         self._noted.clear()
-        for old, new, holding in dict.fromkeys(found):
-            if any(lot.quantity and old in lot.owners for lot in self.fold_of(holding).lots):
-                self._take_over(at, old, new, holding)
+        self._take_over(at, found)
         if not looks:
             return
         if not self._unlooked and not rematch:
@@ -319,62 +317,23 @@ class Replay:
         place = self._behind_booked(order.holding)
         self._write(Decision(Kind.LATE, at, order.holding, place, order, dict(rules), closed_at=closed))
 
-    def _find_successors(self, at: datetime) -> None:
-        for old, new, holding in self._takeovers():
-            self._take_over(at, old, new, holding)
+    def _take_over(self, at: datetime, takeovers: Iterable[Takeover]) -> None:
+        """Hand over what records that are gone own, each contract by itself."""
+        for old, new, holding in dict.fromkeys(takeovers):
+            if holding is None:
+                # It is the same alert, so what was decided about it by one name was by the other.
+                self.decisions[:] = [one.renamed(old, new) for one in self.decisions]
+            elif any(lot.quantity and old in lot.owners for lot in self.fold_of(holding).lots):
+                place = self._behind_booked(holding)
+                self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old, new=new))
 
-    def _take_over(self, at: datetime, old: int, new: int, holding: AccountContract) -> None:
-        place = self._behind_booked(holding)
-        self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old, new=new))
-
-    def _takeovers(self) -> list[tuple[int, int, AccountContract]]:
-        """Rule 2.4: who takes over what a record that is gone owns, each contract by itself.
-
-        Of several that hand over to one the rules page says no word: first the one that is spelled as it,
-        then the oldest.
-        """
-        alerts = self.registry.alerts
-
-        def turn(takeover: tuple[int, int, AccountContract]) -> tuple[bool, datetime]:
-            old, new = alerts[takeover[0]], alerts[takeover[1]]
-            return old.spelled != new.record.spelled, old.created
-
-        return sorted(self._found_takeovers(), key=turn)
-
-    def _found_takeovers(self) -> Iterator[tuple[int, int, AccountContract]]:
-        owners = {
-            holding: {owner for lot in folded.lots if lot.quantity for owner in lot.owners}
-            for holding, folded in self.fold_all().items()
-        }
-        tallies, contracts = self.tallies(), self.holdings.contracts
-        for old in self.registry.alerts:
-            for holding in owners if not old.present else ():
-                if old.number in owners[holding]:
-                    had = [contracts[con_id] for _, con_id in tallies[old.number].parts]
-                    new = self._successor_before(old, holding[1]) or successor(
-                        old, contracts[holding[1]], self.registry.present, contracts, had
-                    )
-                    if new is not None:
-                        yield old.number, new.number, holding
-
-    def _successor_before(self, old: Alert, con_id: int) -> Alert | None:
-        """Return who took over this contract from a record before, while it is there.
-
-        What is told late of the record, in any account, goes the same way; the rules page says no word of it.
-        Once the record is there again, it is as if none had.
-        """
-        after = {
-            one.old: one.new
-            for number, one in enumerate(self.decisions)
-            if one.new >= 0 and one.holding[1] == con_id and number >= self._returned.get(one.old, 0)
-        }
-        number, passed = old.number, set[int]()
-        while number in after and number not in passed:
-            passed.add(number)
-            number = after[number]
-            if self.registry.alerts[number].present:
-                return self.registry.alerts[number]
-        return None
+    def _takeovers(self) -> list[Takeover]:
+        """Find which records took over from those that are gone."""
+        alerts, contracts = self.registry.alerts, self.holdings.contracts
+        found = Successions(
+            alerts, self.fold_all(), self.tallies(), contracts, self.decisions, self._returned
+        )
+        return found.find()
 
     # A person
 
@@ -403,9 +362,11 @@ class Replay:
                 Decision(kind, event.at, order.holding, place, order, rules, number=number, present=there)
             )
 
-    def _one_ticker(self, keys: set[str]) -> bool:
-        known = self.holdings.contracts.values()
-        return len(keys) == 1 or any(keys <= contract_tickers(contract) for contract in known)
+    def _one_ticker(self, alert: int, keys: set[str]) -> bool:
+        """Tell whether these spell one ticker (rule 2.5): of what the alert had, else of anything."""
+        known, tallied = self.holdings.contracts, self.tallies().get(alert)
+        had = [known[con_id] for _, con_id in tallied.parts] if tallied is not None else known.values()
+        return len(keys) == 1 or any(keys <= contract_tickers(contract) for contract in had)
 
     # Places, lots, references
 
@@ -469,8 +430,7 @@ class Replay:
             one is not other for one, other in zip(folds, self._tallied, strict=True)
         ):
             self._tallied, self._tallies = folds, tally([one.changes for one in folds])
-        alerts, contracts = self.registry.alerts, self.holdings.contracts
-        return self._tallies | with_pasts(alerts, self._tallies, self._one_ticker, contracts)
+        return self._tallies
 
     # What opened again
 

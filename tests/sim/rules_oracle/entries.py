@@ -6,7 +6,7 @@ Owns their form only; what they do the fold says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -57,6 +57,20 @@ class Decision:
     """A person's: its own, of an UNDO that of what it takes back, 0 for the last about the order."""
     present: frozenset[int] = frozenset()
     """Of an UNDO: the alerts whose records are in the store."""
+
+    def renamed(self, old: int, new: int) -> Decision:
+        """Return it with another name of the same alert."""
+
+        def now(alert: int) -> int:
+            return new if alert == old else alert
+
+        return replace(
+            self,
+            rules={now(alert): rule for alert, rule in self.rules.items()},
+            closed_at={now(alert): time for alert, time in self.closed_at.items()},
+            old=now(self.old),
+            new=now(self.new),
+        )
 
 
 @dataclass(frozen=True, slots=True)

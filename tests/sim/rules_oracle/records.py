@@ -191,10 +191,10 @@ class Registry:
     def __init__(
         self,
         alerters: Alerters,
-        one_ticker: Callable[[set[str]], bool],
+        one_ticker: Callable[[int, set[str]], bool],
         contracts: Mapping[int, Contract],
     ) -> None:
-        """`one_ticker` tells whether these ticker keys mean one contract (SPXW and SPX of class SPXW)."""
+        """`one_ticker` tells whether these ticker keys are one of an alert's (SPXW and SPX of class SPXW)."""
         self._alerters = alerters
         self._one_ticker = one_ticker
         self._contracts = contracts
@@ -282,17 +282,20 @@ class Registry:
             new = self._record(alerter, ticker, raw, store, store.at if alert.lost else alert.first_seen)
             if spelled and new.spelled != alert.record.spelled:
                 continue
-            if self._same(alert.record, new) and (spelled or not self._is_there(alert, new, kept)):
+            if self._same(alert, new) and (spelled or not self._is_there(alert, new, kept)):
                 return alert
         return None
 
     def _is_there(self, gone: Alert, new: Record, kept: set[int]) -> bool:
         """Tell whether another spelling of it stands in the store that comes first by name."""
         there = (alert.record for alert in self.alerts if alert.number in kept)
-        return any(self._same(gone.record, one) and one.spelled < new.spelled for one in there)
+        return any(self._same(gone, one) and one.spelled < new.spelled for one in there)
 
-    def _same(self, old: Record, new: Record) -> bool:
-        if new.alerter_key != old.alerter_key or not self._one_ticker({new.ticker_key, old.ticker_key}):
+    def _same(self, alert: Alert, new: Record) -> bool:
+        old = alert.record
+        if new.alerter_key != old.alerter_key:
+            return False
+        if not self._one_ticker(alert.number, {new.ticker_key, old.ticker_key}):
             return False
         if old.created.moment is not None or new.created.moment is not None:
             return old.created.moment == new.created.moment

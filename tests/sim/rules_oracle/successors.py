@@ -1,16 +1,115 @@
-"""Which record takes over what one that is gone owns of a contract (rule 2.4), and what it had (rule 2.3)."""
+"""Which record is the same alert as one that is gone (rule 2.3), or takes over what it owns (rule 2.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
 
 from tests.sim.rules_oracle.days import Expiry, expiry_day
-from tests.sim.rules_oracle.facts import Contract
+from tests.sim.rules_oracle.entries import Decision
+from tests.sim.rules_oracle.facts import AccountContract, Contract
+from tests.sim.rules_oracle.folded import Folded
 from tests.sim.rules_oracle.matching import rule_of
 from tests.sim.rules_oracle.names import contract_tickers
 from tests.sim.rules_oracle.records import Alert, Record, same_contract
 from tests.sim.rules_oracle.tallies import Tally
+
+
+class Takeover(NamedTuple):
+    """What goes from a record that is gone to one that is there."""
+
+    old: int
+    new: int
+    holding: AccountContract | None = None
+    """None where it is the same alert by another name, which keeps all that it ever had."""
+
+
+@dataclass(slots=True)
+class Successions:
+    """Find every takeover by what is known at one moment."""
+
+    alerts: Sequence[Alert]
+    folds: Mapping[AccountContract, Folded]
+    tallies: Mapping[int, Tally]
+    contracts: Mapping[int, Contract]
+    decisions: Sequence[Decision]
+    returned: Mapping[int, int]
+    """alert -> how many decisions there were as it was there again last."""
+
+    def find(self) -> list[Takeover]:
+        """Return all of them.
+
+        Of several that hand over to one the rules page says no word: first the one that is spelled as it,
+        then the oldest.
+        """
+
+        def turn(takeover: Takeover) -> tuple[bool, datetime]:
+            old, new = self.alerts[takeover.old], self.alerts[takeover.new]
+            return old.spelled != new.record.spelled, old.created
+
+        gone = [alert for alert in self.alerts if not alert.present and alert.number in self.tallies]
+        return sorted((each for old in gone for each in self._of(old)), key=turn)
+
+    def _of(self, old: Alert) -> Iterator[Takeover]:
+        owned = [
+            holding
+            for holding, folded in self.folds.items()
+            if any(lot.quantity and old.number in lot.owners for lot in folded.lots)
+        ]
+        before = {holding: self._successor_before(old, holding[1]) for holding in owned}
+        present = [alert for alert in self.alerts if alert.present]
+        had = [self.contracts[con_id] for _, con_id in self.tallies[old.number].parts]
+        # One that handed on all it owned is over, unless something of it is told late.
+        over = not owned and any(one.old == old.number for one in self._since_return(old))
+        if not over and (not owned or None in before.values()):
+            same = same_alert(old, present, self.contracts, had)
+            if same is not None:
+                yield Takeover(old.number, same.number)
+                return
+        for holding in owned:
+            new = before[holding] or successor(old, self.contracts[holding[1]], present, self.contracts, had)
+            if new is not None:
+                yield Takeover(old.number, new.number, holding)
+
+    def _since_return(self, alert: Alert) -> Sequence[Decision]:
+        return self.decisions[self.returned.get(alert.number, 0) :]
+
+    def _successor_before(self, old: Alert, con_id: int) -> Alert | None:
+        """Return who took over this contract from a record before, while it is there.
+
+        What is told late of the record, in any account, goes the same way; the rules page says no word of it.
+        Once the record is there again, it is as if none had.
+        """
+        after = {
+            one.old: one.new
+            for number, one in enumerate(self.decisions)
+            if one.new >= 0 and one.holding[1] == con_id and number >= self.returned.get(one.old, 0)
+        }
+        number, passed = old.number, set[int]()
+        while number in after and number not in passed:
+            passed.add(number)
+            number = after[number]
+            if self.alerts[number].present:
+                return self.alerts[number]
+        return None
+
+
+def same_alert(
+    old: Alert, present: Sequence[Alert], contracts: Mapping[int, Contract], had: Collection[Contract]
+) -> Alert | None:
+    """Return the record that is the same alert by another name.
+
+    Two spellings side by side are two alerts; once one is gone, the other is the same alert (rule 2.3). What
+    spells its ticker is told by every contract that it `had`: SPX is SPXW for what it owns of another class
+    too. Of several the rules page says no word: one of its own spelling comes first, then the first by name.
+    """
+    by_name = sorted(present, key=lambda alert: (alert.record.spelled != old.spelled, alert.record.spelled))
+    for alert in by_name:
+        if _same_name(alert, old, had) and _same_identity(alert, old, contracts):
+            return alert
+    return None
 
 
 def successor(
@@ -22,14 +121,8 @@ def successor(
 ) -> Alert | None:
     """Return the record of the same name that speaks of the contract, or of the one that the old spoke of.
 
-    Two spellings side by side are two alerts; once one is gone, the other is the same alert (rule 2.3). What
-    spells its ticker is told by every contract that it `had`: SPX is SPXW for what it owns of another class
-    too. Of several the rules page says no word: one of its own spelling comes first, then the newest.
+    Of several the rules page says no word: one of its own spelling comes first, then the newest.
     """
-    by_name = sorted(present, key=lambda alert: (alert.record.spelled != old.spelled, alert.record.spelled))
-    for alert in by_name:
-        if _same_name(alert, old, had) and _same_identity(alert, old, contracts):
-            return alert
     meant = _with_day_of(contract, old.record)
     candidates = [
         alert
@@ -45,47 +138,6 @@ def successor(
     ]
     as_spelled = [alert for alert in candidates if alert.record.spelled == old.spelled]
     return max(as_spelled or candidates, key=lambda alert: alert.created, default=None)
-
-
-def with_pasts(
-    alerts: Sequence[Alert],
-    tallies: Mapping[int, Tally],
-    one_ticker: Callable[[set[str]], bool],
-    contracts: Mapping[int, Contract],
-) -> dict[int, Tally]:
-    """Return what present alerts show that another spelling of theirs closed, which is gone (rule 2.3).
-
-    It is the same alert, so that is its own; what was closed last is shown.
-    """
-    pasts: dict[int, Tally] = {}
-    for gone in alerts:
-        if gone.present or not _last_close(tallies.get(gone.number)):
-            continue
-        same = [one for one in alerts if one.present and _is_same(one, gone, one_ticker, contracts)]
-        if not same:
-            continue
-        heir = min(same, key=lambda one: (one.record.spelled != gone.spelled, one.record.spelled))
-        mine = pasts.get(heir.number) or tallies.get(heir.number)
-        if mine is None or not mine.open:
-            pasts[heir.number] = max((mine or Tally(), tallies[gone.number]), key=_last_close)
-    return pasts
-
-
-def _last_close(tally: Tally | None) -> float:
-    """Return when it closed last, 0 where it did not."""
-    if tally is None or tally.open or tally.emptied or tally.closed_at is None:
-        return 0.0
-    return tally.closed_at.timestamp()
-
-
-def _is_same(
-    one: Alert, other: Alert, one_ticker: Callable[[set[str]], bool], contracts: Mapping[int, Contract]
-) -> bool:
-    return (
-        one.record.alerter_key == other.record.alerter_key
-        and one_ticker({one.record.ticker_key, other.record.ticker_key})
-        and _same_identity(one, other, contracts)
-    )
 
 
 def _same_identity(one: Alert, other: Alert, contracts: Mapping[int, Contract]) -> bool:
