@@ -154,12 +154,11 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         check_word(feed, state)
     else:
         unexplained = leave_out_unexplained(feed, state)
+    doubtful = _doubtful(feed, state)
     for holding in state.every(HOLDINGS):
         key = (holding.account, holding.contract.con_id)
         held = holding.held - holding.pending
-        known = key in right.positions and right.openings[key].confirmed
-        known = known and holding.baseline is Baseline.SNAPSHOT
-        sure = known or not feed.hears_answers
+        sure = key not in doubtful or not feed.hears_answers
         if key not in unexplained and sure and key in right.positions and held != right.positions[key]:
             raise Broken(f"{key}: {held} held, right is {right.positions[key]}")
     present = {(alert.alerter, alert.ticker): alert for alert in right.alerts if alert.present}
@@ -196,6 +195,25 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         if wanted.opened_at is not None:
             _check_sums(name, record["last_order_update"], right, ended=feed.hears_answers)
     check_inbox(feed, state)
+
+
+def _doubtful(feed: OracleFeed, state: LedgerState) -> set[AccountContract]:
+    """Return of what either side guesses the opening balance, and what was moved on from there.
+
+    How much was moved hangs on an opening balance for good that was in doubt at any time.
+    """
+    found = {key for key, opening in feed.now().openings.items() if not opening.confirmed}
+    guessed = [one for one in state.every(HOLDINGS) if one.baseline is not Baseline.SNAPSHOT]
+    found |= {(one.account, one.contract.con_id) for one in guessed}
+    moves = [one for one in state.every(ADJUSTMENTS) if one.came_from and not one.undone]
+    for _ in moves:
+        # What moved on from there moved on further.
+        for one in moves:
+            account, _, con_id = one.came_from.rpartition(" ")
+            source = (account, int(con_id))
+            if source in found or source in feed.guessed:
+                found.add((one.account, one.con_id))
+    return found
 
 
 def leave_out_unexplained(feed: OracleFeed, state: LedgerState) -> set[AccountContract]:

@@ -282,6 +282,11 @@ class OracleFeed:
         """Symbols of which what was decided hangs on an opening balance that is in doubt, or was wrong."""
         return self._wrong | {self.broker.contract(con_id).symbol for _, con_id in self._doubted}
 
+    @property
+    def guessed(self) -> set[AccountContract]:
+        """Of which something was decided with an opening balance that was not confirmed yet."""
+        return {key for key, quantities in self._guessed.items() if quantities}
+
     def leave_out(self, symbol: str) -> None:
         """Compare only the quantities held of a symbol from now on."""
         self._wrong.add(symbol)
