@@ -184,14 +184,13 @@ def test_balance_is_of_the_last_answer_before_the_move(later: tuple[int, ...]) -
     assert found == {NEW.con_id: 3}
 
 
-def test_balance_before_a_move_that_is_told_behind_a_fill() -> None:
+@pytest.mark.parametrize("seconds", [1, -30], ids=["bought behind the answer", "told behind it"])
+def test_balance_before_a_move_that_is_told_behind_a_fill(seconds: int) -> None:
     """None was listed before the answer with the 8; 2 more were bought before the cause was told: 5 came."""
     story = Moving(10)
     story.answer_with(position(8, contract=NEW))
-    bought = execution(
-        exec_id(7), 2, at=int((story.now - START).total_seconds()) + 1, contract=NEW, perm_id=7
-    )
-    story.tell(bought)
+    at = int((story.now - START).total_seconds()) + seconds
+    story.tell(execution(exec_id(7), 2, at=at, contract=NEW, perm_id=7))
     assert (story.of_new(), float(holding(story, NEW.con_id).base)) == (10, 8)
     story.say(BECAME, "0.5")
     assert (story.of_new(), float(holding(story, NEW.con_id).base)) == (7, 0)

@@ -19,12 +19,14 @@ from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.contracts import days_of
 from tracker.core.journal_entries import AdjustmentTold, PositionChanged
 from tracker.core.model import ZERO, Contract, Frame, Moment
+from tracker.core.opening_balance import is_contained
 from tracker.core.position_history import PositionHistory
 from tracker.core.positions import Positions
 from tracker.core.state import (
     ADJUSTMENTS,
     ANSWERS,
     DIFFERENCES,
+    EXECUTIONS,
     GAPS,
     HOLDINGS,
     LINKS,
@@ -248,16 +250,25 @@ class Differences:
     def _base_before(self, target: Holding, one: Adjustment, comes: Decimal) -> Decimal:
         """Return the opening balance of a contract with executions that something comes into.
 
-        Where it comes before the first of them it is what the last certain answer before it listed.
+        Where it comes before the first of them, or before all that arrived behind the answer that it began
+        with, it is what the last certain answer before it listed.
         """
         key = target.key.text()
         history = PositionHistory(self._state, key)
         base = history.base_without(one.place.time, comes)
-        if not history.is_answered_behind(one.place.time) or history.begins_before(one.place):
+        if not history.is_answered_behind(one.place.time):
+            return base
+        if history.begins_before(one.place) and not self._begins_behind_answer(target):
             return base
         row = self._state.get(ANSWERS, target.account)
-        before = held_before(row, key, lambda asked: asked.time >= one.place.time)
+        before = held_before(row, key, lambda asked: asked.time >= one.place.time, target.listed)
         return base if before is None else before
+
+    def _begins_behind_answer(self, holding: Holding) -> bool:
+        """Tell whether all executions arrived behind the answer that a holding began with."""
+        asked, ended = holding.asked, holding.ended
+        rows = self._state.find(EXECUTIONS, "contract", holding.key.text())
+        return asked is not None and all(is_contained(row, asked, ended or asked) is False for row in rows)
 
     def _begun(self, key: ContractKey, contract: Contract, one: Adjustment, comes: Decimal) -> Holding:
         """Return what was held of a contract without any execution before something comes: the broker's word.

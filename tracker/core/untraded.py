@@ -33,14 +33,20 @@ def changes_with(state: LedgerState, row: CertainAnswers, answer: PositionAnswer
 
 
 def held_before(
-    row: CertainAnswers | None, contract: str, contains: Callable[[Moment], bool]
+    row: CertainAnswers | None,
+    contract: str,
+    contains: Callable[[Moment], bool],
+    listed: Decimal | None = None,
 ) -> Decimal | None:
     """Return what the last certain answer listed that does not contain something; None where all do.
 
-    `contains` tells it of an answer by when that was asked for.
+    `contains` tells it of an answer by when that was asked for; `listed` is what the last answer before the
+    first execution listed, where there is one.
     """
     if row is None or row.newest is None or contains(row.began or row.newest.asked):
         return None
     changes = (one for one in row.changes if one.contract == contract and contains(one.asked))
     first = next(changes, None)
-    return row.newest.rows.get(contract, ZERO) if first is None else first.before
+    if first is not None:
+        return first.before
+    return row.newest.rows.get(contract, ZERO) if listed is None else listed
