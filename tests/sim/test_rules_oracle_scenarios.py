@@ -395,3 +395,23 @@ def test_stock_split_scenario_of_the_demo() -> None:
     day.answer({amd: 40, Contract(1, "X"): 1})
     day.fill(amd, -40, 51)
     shows(day, "real-day-trading/AMD", 0)
+
+
+def test_re_alert_gets_what_the_alert_before_it_was_found_too_late_for() -> None:
+    """A was away as 4 were bought and its 2 were sold, so the 4 are nobody's; then it bought 1 more.
+
+    The re-alert, written before the 4, takes over the 1 and owns the 4 by rule 1.5.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 2)
+    day.read({})
+    written = day.ago(0)
+    day.wait(5)
+    day.fill(C95, 4)
+    day.fill(C95, -2, ref=f"tracker:{A}")
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 0)
+    day.fill(C95, 1)
+    shows(day, A, 1)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=written)}})
+    shows(day, A, 5)
