@@ -142,7 +142,7 @@ def test_lone_fill_takes_one_commit(tmp_path: Path) -> None:
         assert desk.journal.cursor == 1
         assert desk.pump._delivery._writing is not None
         desk.pump._delivery._writing.under_way.result(60)
-        assert store.calls == ["apply"]
+        assert store.calls == ["prepare", "apply"]
         assert store.pending_at_apply == 1, "what is put in place was committed before"
         assert shown(desk)["open"] is True
         assert desk.pump.counts.fills == 0
@@ -284,6 +284,7 @@ def test_loop_never_writes_what_was_not_prepared(tmp_path: Path) -> None:
         desk.take(buy(1, 4))
         desk.run_pump()
         assert shown(desk)["open"] is True
+        assert "prepare" not in store.calls
         assert store.threads
         assert threading.current_thread() not in store.threads
 
@@ -403,8 +404,13 @@ class Watched(AlertStores):
         self.calls.append("refresh")
         return super().refresh()
 
+    @property
+    def prepares(self) -> bool:
+        return self.ahead
+
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
-        return self.ahead and super().prepare(updates)
+        self.calls.append("prepare")
+        return super().prepare(updates)
 
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         self.calls.append("apply")

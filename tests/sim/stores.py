@@ -144,6 +144,7 @@ class SettlingFile:
         self.alerts = file.alerts
         self.candidates = file.candidates
         self.apply = file.apply
+        self.prepares = file.prepares
         self.prepare = file.prepare
         self.shown = file.shown
         self.unchanged = file.unchanged
@@ -222,6 +223,11 @@ class SimStore:
         outcomes = self._store.apply(updates)
         self._fates.point("apply.after")
         return outcomes
+
+    @property
+    def prepares(self) -> bool:
+        """Say yes for every store, so that faults come there too."""
+        return True
 
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         self._fates.point("prepare.before")

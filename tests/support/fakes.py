@@ -82,6 +82,10 @@ class MemoryAlerts:
         self._publish()
         return outcomes
 
+    @property
+    def prepares(self) -> bool:
+        return False
+
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         """Nothing can be done ahead here."""
         return False

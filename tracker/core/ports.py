@@ -109,6 +109,11 @@ class AlertStore(Protocol):
         that is not possible now; the same updates may be given again.
         """
 
+    @property
+    def prepares(self) -> bool:
+        """Whether `prepare` does anything; where it does not, calling it costs a fill time for nothing."""
+        ...
+
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         """Do in advance the part of `apply` that other programs cannot see; True when only a step as cheap as
         a rename is left.

@@ -92,6 +92,8 @@ class OutboxDelivery:
 
     def prepare(self) -> None:
         """Have the store write beside its file what it will put in place after the commit."""
+        if not self._store.prepares:
+            return
         updates = [row.update for row in self.pending]
         if updates:
             self._preparing = self._worker.submit(self._store.prepare, updates)

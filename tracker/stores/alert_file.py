@@ -222,6 +222,10 @@ class AlertFile:
             self._removed = batch.removed
             return batch.outcomes
 
+    @property
+    def prepares(self) -> bool:
+        return True
+
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         """Write the file that `apply` would put in place beside the old one, where nobody reads it.
 

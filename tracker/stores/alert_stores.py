@@ -150,6 +150,10 @@ class AlertStores:
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         return self._alerts.apply(updates)
 
+    @property
+    def prepares(self) -> bool:
+        return self._alerts.prepares
+
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         return self._alerts.prepare(updates)
 

@@ -131,8 +131,8 @@ class SharedAlerts:
         return entry.shown if entry else None
 
     def record(self, alert: AlertId) -> str | None:
-        entry = self._records.index.entry(alert)
-        return entry.text if entry else None
+        with self._memory:
+            return self._records.text(alert)
 
     def expect(self) -> None:
         """Do nothing: a server that cannot be reached is an outage, whether or not it was reached before."""
@@ -337,6 +337,10 @@ class SharedAlerts:
             self._beat_at = time.monotonic() + _BEAT_SECONDS * (0.75 + 0.5 * random())
 
     # Writing.
+
+    @property
+    def prepares(self) -> bool:
+        return False
 
     def prepare(self, updates: Sequence[AlertUpdate]) -> bool:
         """Do nothing: `apply` does everything in one round trip."""
