@@ -251,6 +251,16 @@ def test_removed_record_stays_out(case: Case) -> None:
     assert list(case.store.apply([removal(NVDA_ID)])) == [Outcome.GONE]
 
 
+def test_text_shows_what_was_applied(case: Case) -> None:
+    """The text of a record shows an update as soon as it was applied."""
+    case.put(some_records())
+    case.store.refresh()
+    case.store.apply([update(NVDA_ID)])
+    text = case.store.record(NVDA_ID)
+    assert text is not None
+    assert json.loads(text) == {**some_records()["robindahood-alerts"]["NVDA"], **shown_by(update(NVDA_ID))}
+
+
 def test_store_outage_serves_last_state(case: Case) -> None:
     """A store that is away serves its last good state and is not written."""
     case.put(some_records())

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from loguru import logger
+from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import Alert, AlertId, AlertUpdate, JsonValue, Outcome, StoredContract
@@ -47,13 +48,17 @@ class SeatPart(NamedTuple):
     last_order_update: Mapping[str, object] | None = None
     position: Mapping[str, object] | None = None
 
+    @property
+    def shown(self) -> Shown:
+        return Shown(self.open, self.last_order_update, self.position)
+
     def with_update(self, update: AlertUpdate) -> tuple[SeatPart, Outcome]:
         """Return the part after an update, and the update's outcome."""
         if self.removed:
             return self, Outcome.GONE
         if update.remove:
             return self._replace(open=False, removed=True), Outcome.APPLIED
-        if Shown(self.open, self.last_order_update, self.position).agrees(update):
+        if self.shown.agrees(update):
             return self, Outcome.DUPLICATE
         news, position = update.last_order_update, update.position
         part = SeatPart(
@@ -90,6 +95,8 @@ class SharedRecords:
         self._zone = zone
         self._enrich = enrich
         self._rows: dict[RecordKey, SharedRow] = {}
+        self._read_from: dict[RecordKey, SharedRow] = {}
+        """The row from which each record of the index was read."""
         self._parts: dict[int, SeatPart] = {}
 
     def replace_all(self, rows: Iterable[SharedRow], parts: Mapping[int, SeatPart]) -> bool:
@@ -113,6 +120,13 @@ class SharedRecords:
                 self._rows[row.alert[:2]] = row
                 keys[row.alert[:2]] = None
         return bool(keys) and self._show(keys)
+
+    def text(self, alert: AlertId) -> str | None:
+        """Return a record's text with this seat's part in it; None where the index has no such record."""
+        row = self._row(alert)
+        if row is None or self.index.entry(alert) is None:
+            return None
+        return text_of(row, self._parts.get(row.alert_id, NO_PART))
 
     def part(self, alert: AlertId) -> SeatPart | None:
         """Return this seat's part of a current record; None where no such record is known."""
@@ -160,6 +174,8 @@ class SharedRecords:
         changes: dict[RecordKey, IndexedRecord | None] = {}
         for key in keys:
             row = self._rows.get(key)
+            if row is None:
+                self._read_from.pop(key, None)
             record = None if row is None else self._record(row)
             before = self.index.entries.get(key)
             if record != before:
@@ -173,7 +189,12 @@ class SharedRecords:
         if part.removed:
             return None
 
-        alerter, ticker = row.alert[:2]
+        alerter, ticker = key = row.alert[:2]
+        known = self.index.entries.get(key)
+        if known is not None and self._read_from.get(key) is row:
+            # Only our part changed, as after each fill.
+            return _with_part(known, part)
+        self._read_from[key] = row
         hints = self._hints(row)
 
         def enrich(alert: Alert) -> Alert:
@@ -183,7 +204,9 @@ class SharedRecords:
             self._place,
             alerter,
             ticker,
-            lambda: read_record(alerter, ticker, text_of(row, part), self._zone, enrich),
+            lambda: read_record(alerter, ticker, text_of(row, part), self._zone, enrich)._replace(
+                text=row.doc
+            ),
         )
 
     def _hints(self, row: SharedRow) -> Sequence[StoredContract]:
@@ -192,6 +215,14 @@ class SharedRecords:
         except msgspec.DecodeError as error:
             logger.warning("{}: the hints of {} are not used: {}", self._place, row.alert.name, error)
             return ()
+
+
+def _with_part(record: IndexedRecord, part: SeatPart) -> IndexedRecord:
+    """Return a record that shows another part; reading all of its text again would delay a fill."""
+    if record.read.open == part.open:
+        return record._replace(shown=part.shown)
+    read, alert = replace(record.read, open=part.open), replace(record.alert, open=part.open)
+    return IndexedRecord(record.text, read, alert, part.shown)
 
 
 def hints_text(contracts: Sequence[StoredContract]) -> str:
