@@ -1,6 +1,6 @@
-"""`tracker record`: relay and record until somebody ends it, and leave a transcript without names.
+"""`tracker record`: relay and record until it is ended, and write a transcript without names.
 
-Owns the run and what it says. It knows no settings file; the command line gives it what it needs.
+Owns the run and what it prints. It reads no settings file; the command line passes what it needs.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from tracker.terminal import counted
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """Say what is recorded where."""
+    """Hold what is recorded and where."""
 
     gateway: tuple[str, int]
     listen: int
     path: Path
     timezone: str
-    """The zone of the login's times that name none."""
+    """The zone of times that the login sends without one."""
     made_by: str
     allow_orders: bool = False
     hidden: Sequence[str] = ()
-    """Words that must not be in the transcript."""
+    """Texts that must not be in the transcript."""
     accounts: Sequence[str] = ()
 
 
 def record(options: RecordOptions, *, now: Callable[[], datetime], tell: Callable[[str], None]) -> None:
     """Record until SIGINT, SIGTERM or SIGHUP, then write the transcript.
 
-    Raises RecordingNotWritten, which leaves the part if anything is in it, NameLeft, and OSError where the
-    port is taken.
+    Raises RecordingNotWritten, which leaves the part unless it is empty, NameLeft, and OSError where the port
+    is taken.
     """
     head = TranscriptHead(now(), options.timezone, options.made_by)
     redactor = Redactor(options.hidden, options.accounts)

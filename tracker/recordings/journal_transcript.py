@@ -1,8 +1,8 @@
-"""The newest messages of the journal as a transcript, such as `tracker record` makes.
+"""The newest messages of the journal as a transcript like those of `tracker record`.
 
 Turns the tracker's own notes back into the requests that they describe. It reads the journal and changes
-nothing. Notes of what people and other programs did are not messages and are left out; so are repeats in a
-sweep's answer, which are not journalled.
+nothing. Notes of what people and other programs did are not messages and are left out. Duplicates in a
+sweep's answer are missing too, since they are not journalled.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from tracker.recordings.link_frames import MANAGED_ACCOUNTS, START_API
 from tracker.recordings.transcript import CLIENT, GATEWAY, HANDSHAKE, Line, LinkClosed, Said
 
 MOST_FRAMES: Final = 5_000
-"""Frames that are looked at, counted from the newest one."""
+"""The most frames that are read, counted from the newest one."""
 _VERSION: Final = "176"
-"""The newest server version that the tracker's client speaks, for a link whose beginning is not at hand."""
+"""The newest server version that the tracker's client speaks, for a link whose beginning is too old."""
 
 
 def newest_lines(journal: Journal, span: timedelta, client_id: int) -> tuple[datetime, list[Line]]:
     """Return when the first message came, and the lines of the last `span` before the newest message.
 
-    A link that began earlier is given a login, with the accounts of the newest one.
+    A link that began earlier gets a made-up login, with the accounts of the newest login.
     """
     last = journal.cursor
     frames = [

@@ -1,8 +1,8 @@
-"""What the tracker would have journalled of a recorded connection: the gateway's messages and its own notes.
+"""The frames that the tracker would have journalled of a recorded connection: messages and its own notes.
 
-Owns the reading of a client's requests as the notes that the tracker makes of its own: the recorded client
-may be any program. It keeps to what a request asks for: only one for all executions of a day is a sweep, only
-one for everybody's orders lists those that still work.
+Owns reading a client's requests as the notes that the tracker makes about its own requests: the recorded
+client may be any program. Only a request for all executions of a day counts as a sweep, and only one for the
+orders of all clients shows which orders still work.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ENDS: Final = {
 
 
 def client_ids(lines: Iterable[Line]) -> dict[int, int]:
-    """Return link -> the client id under which it logged in, of those that did."""
+    """Return link -> the client id of its login, for links that logged in."""
     return {
         line.link: int(line.fields[2])
         for line in lines
@@ -73,13 +73,13 @@ class LinkFrames:
         self._version = ""
         self._up = False
         self._early: list[Arriving] = []
-        """What came before the accounts; it stands behind the note that the link is up."""
+        """Messages that came before the accounts; they follow the note that the link is up."""
         self._pending: dict[tuple[EndOf, int], datetime] = {}
         """Request -> when it was sent."""
         self._sweeps: dict[int, tuple[str, set[str], datetime]] = {}
         """Request of a sweep -> its account, what its answer named, the midnight it reaches back to."""
         self._unswept: set[str] | None = None
-        """Accounts without a sweep that is over, None once all had one."""
+        """Accounts whose first sweep is not over yet; None once all sweeps are."""
 
     def frames_of(self, line: Line) -> Iterator[Arriving]:
         """Yield what is to be journalled of one line, in order."""
@@ -174,5 +174,5 @@ class LinkFrames:
 
 
 def _is_sweep(fields: Fields) -> bool:
-    """Tell whether a request for executions asks for all of a day, of one account or of all."""
+    """Return whether a request for executions asks for all of a day, of one account or of all."""
     return len(fields) >= 5 and fields[2].isdecimal() and fields[3] in ("", "0") and not any(fields[5:10])

@@ -1,7 +1,7 @@
-"""Where TWS messages hold names of accounts and people, and what is harmless in every message.
+"""The fields of TWS messages that hold names of accounts and people, and the texts that are never names.
 
-Owns the places of fields, for server versions 157 to 178, and the list of what may stay in any field. What is
-not listed here, neither as a message nor as a word, is taken for a name.
+Owns the places of fields, for server versions 157 to 178, and the list of texts that may stay in any field.
+What is not listed here, neither as a message nor as a word, is treated as a name.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from tracker.recordings.transcript import CLIENT, HANDSHAKE, Side
 NEWEST_VERSION: Final = 178
 """The newest server version whose layouts are listed here."""
 _WITHOUT_PROFILE: Final = 177
-"""From this version on an order has no faProfile, and what follows moves up."""
+"""From this version on an order has no faProfile, so the fields after it have lower numbers."""
 _EXECUTION: Final = "11"
 _WITH_REVISION: Final = 178
 """From this version on an execution has a last field pendingPriceRevision."""
 _REVISION_AT: Final = 31
 OLDEST_READER: Final = 176
-"""The oldest version, ib_insync's newest, to whose layouts those of newer ones are changed back."""
+"""ib_insync's newest version; messages of newer versions are changed to its layouts."""
 
 
 class Part(Enum):
-    """Say what a field holds; the value begins the text that replaces it."""
+    """Name what a field holds; the text that replaces a name begins with the value."""
 
     ACCOUNT = "account"
     ACCOUNTS = "accounts"
-    """Several, with commas."""
+    """Several accounts, separated by commas."""
     REFERENCE = "ref"
     MODEL = "model"
     GROUP = "group"
     """An advisor's group or profile."""
     OTHER = "text"
-    """Anything; it stays if it is harmless."""
+    """Any text; it stays if it cannot be a name."""
     WORDS = "words"
-    """Text for people, in which only names that are known are replaced."""
+    """Text for people, in which only known names are replaced."""
     ALLOCATION = "allocation"
-    """permId, account and share of an order, with slashes."""
+    """permId, account and share of an order, separated by slashes."""
     PUBLIC = "public"
-    """What describes a contract, or names a field of the protocol."""
+    """A description of a contract, or a keyword of the protocol."""
 
 
 def _public(*spans: tuple[int, int]) -> dict[int, Part]:
@@ -109,10 +109,10 @@ _MARKET_FROM_CLIENT: Final = frozenset(
         "1 2 9 10 11 20 22 23 24 25 50 51 52 53 54 55 56 57 59 78 81 82 83 84 86 87 88 89 90 91 96 97 98",
     )
 )
-"""Messages about contracts and markets: all in them is public, but for names that are found in it."""
+"""Messages about contracts and markets: their contents are public, except known names."""
 
 _ORDERS: Final = {"5": (34, 35), "101": (31, 32)}
-"""Where an order message has faProfile and, behind it, the model code."""
+"""The place of faProfile in an order message; the model code comes after it."""
 
 _TOKENS: Final = frozenset(
     re.findall(
@@ -154,7 +154,7 @@ _BETWEEN_TOKENS: Final = re.compile("[ ,]")
 
 @lru_cache(_TEXTS_KEPT)
 def is_harmless(text: str) -> bool:
-    """Tell whether a text can be nobody's name: a number, a time, or words of the protocol."""
+    """Return whether a text cannot be a name: a number, a time, or words of the protocol."""
     if _HARMLESS.fullmatch(text):
         return True
     if (time := _TIME.fullmatch(text)) is not None:
@@ -163,13 +163,13 @@ def is_harmless(text: str) -> bool:
 
 
 def is_token(text: str) -> bool:
-    """Tell whether a text is a word of the protocol, in whatever case."""
+    """Return whether a text is a word of the protocol, in any case."""
     return text.upper() in _UPPER_TOKENS
 
 
 @lru_cache(_LAYOUTS_KEPT)
 def parts_of(kind: str, size: int, by: Side, version: int) -> Sequence[Part]:
-    """Return what each of so many fields holds; `version` is that of the link, 0 before it is known."""
+    """Return what each field of a message holds; `version` is that of the link, 0 before it is known."""
     market = _MARKET_FROM_CLIENT if by == CLIENT else _MARKET_FROM_GATEWAY
     if kind == HANDSHAKE or kind in market:
         return [Part.PUBLIC, *[Part.WORDS] * (size - 1)]
@@ -185,7 +185,7 @@ def parts_of(kind: str, size: int, by: Side, version: int) -> Sequence[Part]:
 def as_older(fields: Fields, recorded: int, version: int) -> Fields:
     """Return a message of the gateway in the layout of an older version, `OLDEST_READER` or later.
 
-    An order has a faProfile again, which newer gateways leave out, and an execution no pendingPriceRevision.
+    An order gets an empty faProfile, and an execution loses its pendingPriceRevision.
     """
     kind = fields[0]
     if kind in _ORDERS and version < _WITHOUT_PROFILE <= recorded:

@@ -1,4 +1,4 @@
-"""Which requests of a client the recorder passes on to the gateway.
+"""The requests of a client that the recorder passes on to the gateway.
 
 Owns the list. It allows requests that are known to change nothing; it blocks orders, settings, login secrets
 and unknown requests. Orders pass only with --allow-orders.
@@ -28,14 +28,14 @@ _OTHER_NUMBER: Final = re.compile(r"0*[1-9]\d*", re.ASCII)
 
 
 def why_blocked(fields: Fields, client_id: str, *, allow_orders: bool) -> str:
-    """Say why a request is not passed on; empty for one that is."""
+    """Return why a request is not passed on; empty for one that is."""
     kind = fields[0]
-    # What is no other number, however it is written, may be read as 0.
+    # A gateway may read as 0 whatever is not another number.
     may_be_zero = _OTHER_NUMBER.fullmatch(client_id) is None
     if kind in ORDERING or (kind == _OWN_ORDERS and may_be_zero):
         return (
             ""
             if allow_orders
-            else "it may change orders; start the recorder with --allow-orders to let it pass"
+            else "it may change orders; start the recorder with --allow-orders to pass it on"
         )
-    return "" if kind in READING else "the recorder passes on only what it knows to change nothing"
+    return "" if kind in READING else "the recorder passes on only requests that are known to change nothing"

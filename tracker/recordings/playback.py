@@ -1,8 +1,8 @@
 """`tracker paper --replay`: play a transcript to any client of the TWS API.
 
-Owns the listening socket and the time of the playback, which begins with the first login. Pushes go out as
-they were recorded, `speed` times as fast. A request is answered from what the recording has shown until then,
-and no earlier than the recorded gateway answered such a request first. It takes no orders.
+Owns the listening socket and the time of the playback, which begins with the first login. Pushes are sent at
+their recorded times, `speed` times as fast. A request is answered from the part of the recording played so
+far, and no earlier than the recorded gateway first answered such a request. It accepts no orders.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _REFUSED: Final = {
     "9": (2, 200, "No security definition has been found for the request. The recording has none."),
     "81": (1, 200, "The recording has no answer to it."),
 }
-"""Request that has no answer -> where its id is, and the error that ends it."""
+"""Request without an answer -> the place of its id, and the error to send."""
 
 
 class Playback:
@@ -91,7 +91,7 @@ class Playback:
 
     @staticmethod
     def _first_ends(said: list[Said]) -> dict[str, float]:
-        """Return request -> when the recorded gateway first ended an answer to such a one."""
+        """Return request -> when the recorded gateway first ended an answer to such a request."""
         due: dict[str, float] = {}
         asked: set[str] = set()
         for line in said:
@@ -124,7 +124,7 @@ class Playback:
         task.add_done_callback(self._tasks.discard)
 
     async def _play(self) -> None:
-        """Go through the lines in their time."""
+        """Play the lines at their times."""
         await self._started.wait()
         loop = asyncio.get_running_loop()
         begin = loop.time()
@@ -152,7 +152,7 @@ class Playback:
         try:
             await connection.run(self._greeting)
         except asyncio.CancelledError:
-            # The playback ends; a stream server would complain of a task that was cancelled.
+            # The playback ends; a stream server would log a cancelled task as an error.
             connection.close(at_once=True)
         finally:
             self._connections.remove(connection)

@@ -1,8 +1,8 @@
-"""A relay between clients and a gateway that records what both say.
+"""A relay between clients and a gateway that records the messages of both.
 
-Owns the sockets: it listens on the loopback only, passes messages on as they came, and hands each to
-`record`. What a client may not send is answered here. Layouts of newer protocol versions are not known, so
-that names could not be found in them: a client is offered to the gateway at a version that is.
+Owns the sockets: it listens on the loopback only, passes messages on unchanged, and passes each to `record`.
+A request that is not permitted is answered here. The layouts of newer protocol versions are not known, so
+that names in them could not be found; therefore client and gateway agree on a known version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _READ_BYTES: Final = 1 << 16
 _HELLO_SECONDS: Final = 30.0
 _START_API: Final = "71"
 _REJECTED: Final = {"3": (1, 201), "4": (2, 399), "21": (2, 321)}
-"""Request -> where its id is, and the error for it that clients understand; 399 leaves an order as it is."""
+"""Request -> the place of its id, and an error code that clients understand; 399 leaves an order as it is."""
 
 
 class RecordingProxy:
@@ -75,7 +75,7 @@ class RecordingProxy:
         try:
             await self._relay(reader, writer)
         except asyncio.CancelledError:
-            # The recording ends; a stream server would complain of a task that was cancelled.
+            # The recording ends; a stream server would log a cancelled task as an error.
             logger.debug("a link was closed with the recording")
         except WireError as error:
             logger.warning("a client was cut off: {}", error)
@@ -141,7 +141,7 @@ class _Link:
         self._version = 0
 
     def greet(self, hello: Hello) -> None:
-        """Tell the gateway the versions that the client speaks and the recorder knows."""
+        """Send the gateway the versions that both the client and the recorder know."""
         text = f"v{hello.lowest}..{min(hello.highest, NEWEST_VERSION)}"
         text += f" {hello.options}" if hello.options else ""
         self._note(CLIENT, (HANDSHAKE, text))
@@ -185,7 +185,7 @@ class _Link:
         reason = (
             why_blocked(fields, self._client_id, allow_orders=self._proxy.allows_orders) if fields else ""
         )
-        # Only the first login counts to a gateway.
+        # A gateway ignores all logins but the first.
         if fields[:1] == (_START_API,) and len(fields) > 2 and not self._client_id:
             self._client_id = fields[2]
         if fields:
@@ -203,7 +203,7 @@ class _Link:
     async def _messages(self, reader: asyncio.StreamReader) -> None:
         buffer = bytearray()
         while data := await reader.read(_READ_BYTES):
-            # As it came: a handshake reply alone in its packet, which the official client needs.
+            # Sent alone, as it came: the official client needs the handshake reply in a packet of its own.
             self._to_client.write(data)
             buffer += data
             at = self._proxy.now
@@ -230,7 +230,7 @@ async def _hello(reader: asyncio.StreamReader) -> tuple[Hello, bytes]:
 
 
 def _agreed(reply: Fields) -> int:
-    """Return the version of a handshake reply; WireError for one whose layouts are not known."""
+    """Return the version of a handshake reply; WireError where its layouts are not known."""
     if not reply or not reply[0].isdecimal():
         raise WireError("what listens there is no gateway: its first message names no version")
     version = int(reply[0])
@@ -242,7 +242,7 @@ def _agreed(reply: Fields) -> int:
 
 
 def _cut(buffer: bytearray) -> list[bytes]:
-    """Take whole messages out of the buffer; WireError where none can follow."""
+    """Remove whole messages from the buffer and return them; WireError where the bytes are none."""
     bodies: list[bytes] = []
     start = 0
     while (length := announced(bytes(buffer[start : start + 4]))) is not None:

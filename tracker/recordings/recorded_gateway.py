@@ -1,8 +1,8 @@
-"""What a recorded gateway would answer, and what it pushes, at each point of its recording.
+"""The answers and pushes of a recorded gateway at each point of its recording.
 
 Owns the state that the recording has shown so far: executions, fees, orders, positions, completed orders.
 Pure: the lines of one client go in one by one, pushes come out, and any client's request is answered from the
-state. What the recorded client asked for is an answer, not a push, so that it goes to nobody who did not ask.
+state. An answer to the recorded client is not pushed to clients that did not ask.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ ENDS: Final = {
     Message.OPEN_ORDERS_END: (OPEN_ORDERS, OWN_ORDERS),
     Message.COMPLETED_ORDERS_END: (COMPLETED_ORDERS,),
 }
-"""End of an answer -> the requests that it may answer."""
+"""Message that ends an answer -> the requests that it may answer."""
 _DONE: Final = frozenset({"Filled", "Cancelled", "ApiCancelled"})
 _ANSWERED: Final = {"9": (2, "10", 1, "52"), "62": (2, "63", 2, "64"), "76": (2, "73", 2, "74")}
-"""Request -> where its id is, its answer, where that has the id, and the end of the answer."""
+"""Request -> the place of its id, its answer, the place of the id in that, and the end of the answer."""
 ACCOUNT_UPDATES: Final = "6"
 _EMPTY: Final[dict[str, Callable[[str], Fields]]] = {
     "62": lambda request: ("64", "1", request),
@@ -53,7 +53,7 @@ class RecordedGateway:
     """Follow the lines of one recorded client."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
-        """Take all lines, for the answers that are given as they were recorded."""
+        """Read all lines, for the answers that are given as they were recorded."""
         self._answers = dict(_recorded_answers(lines))
         self._executions: dict[ExecutionKey, Fields] = {}
         self._fees: dict[str, Fields] = {}
@@ -64,14 +64,14 @@ class RecordedGateway:
         self._positions: dict[Fields, Fields] = {}
         self._completed: dict[str, Fields] = {}
         self._values: dict[Fields, Fields] = {}
-        """What the account's values and holdings were last said to be."""
+        """The latest messages about the account's values and holdings."""
         self._asked: set[str] = set()
-        """Requests of the recorded client whose answer is under way."""
+        """Requests of the recorded client whose answer has not ended."""
         self._listed: dict[Fields, Fields] = {}
-        """Positions that the answer under way has named."""
+        """Positions that the unfinished answer has listed."""
 
     def apply(self, line: Line) -> Iterator[Fields]:
-        """Take in one line; yields what the gateway pushed."""
+        """Read one line; yields the messages that the gateway pushed."""
         if not isinstance(line, Said) or line.blocked:
             return
         fields, kind = line.fields, line.fields[0]
@@ -87,7 +87,7 @@ class RecordedGateway:
             yield fields
 
     def _is_push(self, fields: Fields) -> bool:
-        """Take a message into the state; True where nobody had asked for it."""
+        """Put a message into the state; return whether it was pushed, and no answer."""
         match fields[0]:
             case Message.EXECUTION:
                 return self._execution(fields)
@@ -107,7 +107,7 @@ class RecordedGateway:
                 self._completed[field_at(fields, 23) or ""] = fields
                 return False
             case "6" | "7":
-                # A value is named by all but itself; the account stands last.
+                # The key of a value is all fields but the value itself; the account is last.
                 named = (fields[0], fields[2], *fields[4:]) if fields[0] == "6" else (*fields[:3], fields[-1])
                 self._values[named] = fields
                 return False
@@ -131,7 +131,7 @@ class RecordedGateway:
         before, orders[key] = orders.get(key), fields
         if not self._asked & {OPEN_ORDERS, OWN_ORDERS}:
             return True
-        # Within an answer, only what changed of a known order can be a push.
+        # Within an answer, only a change of a known order can be a push.
         return before is not None and before != fields
 
     # Answers to any client
@@ -182,7 +182,7 @@ class RecordedGateway:
 
 
 def _recorded_answers(lines: Iterable[Line]) -> Iterator[tuple[Fields, list[Fields]]]:
-    """Yield what the recorded client asked, and all that it was answered."""
+    """Yield each request of the recorded client with its whole answer."""
     open_requests: dict[tuple[str, str], tuple[Fields, list[Fields]]] = {}
     for line in lines:
         if not isinstance(line, Said) or line.blocked:
@@ -203,7 +203,7 @@ def _recorded_answers(lines: Iterable[Line]) -> Iterator[tuple[Fields, list[Fiel
 
 
 def _without_id(fields: Fields) -> Fields | None:
-    """Return a request without its id, None for a kind whose answers are not given as they were."""
+    """Return a request without its id; None for a kind whose answers are not given as recorded."""
     known = _ANSWERED.get(fields[0])
     if known is None or len(fields) <= known[0]:
         return None

@@ -1,10 +1,11 @@
 """One recording, from its first message to the file without names.
 
-Owns the order of things, so that no name ever stands in a file that can be opened. Messages are gathered
-twice: whole, in a file that has no name itself, and in `FILE.part` with their names replaced as they come,
-without texts that could hold one not known yet. At the end all names are known: the text without them goes
-into a second nameless file, that is read again and searched, and only then it is copied to where it belongs
-and the part removed. A recorder that is killed leaves the part, which `complete` turns into a transcript.
+Owns the order of the steps, so that no file that can be opened ever contains a name. Messages are collected
+twice: whole, in a file without a directory entry, and in `FILE.part`, with names replaced as they come and
+without texts that could contain a name not known yet. At the end all names are known. Then the text without
+names is written into a second file without a directory entry, read again and searched; only then it is copied
+to its place, and the part removed. A recorder that is killed leaves the part, which `complete` turns into a
+transcript.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ _COPIED_BYTES: Final = 1 << 20
 
 
 class RecordingNotWritten(Exception):
-    """Say why a recording cannot be made, or was not kept."""
+    """Raised with the reason where a recording cannot be made, or was not kept."""
 
 
 class Recording:
-    """Gather messages; `finish` writes the transcript, and `close` ends it in any case.
+    """Collect messages; `finish` writes the transcript, and `close` ends the recording in any case.
 
-    Makes both files at once, for their user only, so that the names are taken. Raises RecordingNotWritten.
+    Makes both files at once, so that the paths are taken; only their user may read them. Raises
+    RecordingNotWritten.
     """
 
     def __init__(self, path: Path, head: TranscriptHead, redactor: Redactor, early: EarlyRedactor) -> None:
@@ -92,10 +94,10 @@ class Recording:
         return text
 
     def add(self, line: Line) -> bool:
-        """Gather one message; False once the recording has its largest size. Raises OSError."""
+        """Collect one message; False once the recording has its largest size. Raises OSError."""
         self._writer.write(line)
         self._redactor.learn(line)
-        # A message from which a name cannot be taken yet is in the whole recording only.
+        # A message whose names cannot be replaced yet is in the whole recording only.
         with suppress(NameLeft):
             self._part_writer.write(self._early.redact(line))
         self.count += 1
@@ -122,8 +124,8 @@ class Recording:
             self.close()
 
     def close(self) -> None:
-        """Drop what was gathered, and all files but the one that is to be kept, if any is."""
-        # What a full disk did not take cannot be written at the end either.
+        """Drop the collected messages, and all files but the one to keep, if there is one."""
+        # Closing writes what a full disk refused before, and fails again.
         with suppress(OSError):
             self._stack.close()
         for path in self._made:
@@ -145,7 +147,7 @@ class Recording:
         return clean
 
     def _check(self, clean: TextIOWrapper) -> None:
-        """Read what is to be left behind, and raise NameLeft where a name is in it."""
+        """Read the text that is to be published, and raise NameLeft where it contains a name."""
         for number, line in enumerate(self._lines(clean), 2):
             self._redactor.check(line, f"line {number}")
 
@@ -156,17 +158,17 @@ class Recording:
 
 
 def part_of(path: Path) -> Path:
-    """Return where a recording is until its end."""
+    """Return the path of a recording until its end."""
     return path.with_name(f"{path.name}.part")
 
 
 def next_step(path: Path) -> str:
-    """Say how a part becomes a transcript."""
+    """Return a sentence on how a part becomes a transcript."""
     return f"`tracker record --finish {path}` makes a transcript of what is in {part_of(path)}"
 
 
 def complete(path: Path) -> int:
-    """Make the part of a recording that was killed its transcript; returns how many lines it has.
+    """Make a transcript from the part of a recording that was killed; returns how many lines it has.
 
     Raises RecordingNotWritten.
     """

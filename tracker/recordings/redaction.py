@@ -1,14 +1,15 @@
 """Replace the names of accounts and people in messages, the same name by the same text everywhere.
 
-Owns which names were seen, what replaces each, and the search for one that was left. Names are learned from
-all messages before the first is replaced, so that one which shows up late is replaced early too. It writes
-nothing.
+Owns which names were seen, what replaces each, and the search for names that were left. Names are learned
+from all messages before the first is replaced, so that a name seen late is also replaced in earlier messages.
+It writes nothing.
 
-- A name is found by its place in a known message; an account number also by how it looks.
-- In texts for people the names seen are searched for. A message that is not known keeps harmless fields only.
-- Where messages are replaced as they come, such a text is left out: a name may be in it that is seen later.
-- A reference ALERTER/TICKER of a built-in alerter stays, where the ticker is that of the order's contract:
-  the matching depends on it, and it says nothing that the tracker's source and the contract do not.
+- A name is found by its place in a known message; an account number also by its form.
+- In texts for people, known names are searched. An unknown message keeps only fields that cannot be names.
+- While messages are replaced as they come, texts for people are left out, since they may contain a name that
+  is seen later.
+- A reference ALERTER/TICKER of a built-in alerter stays if the ticker is that of the order's contract:
+  matching depends on it, and it tells nothing that the tracker's source and the contract do not.
 """
 
 from __future__ import annotations
@@ -34,29 +35,29 @@ from tracker.recordings.message_layouts import (
 from tracker.recordings.transcript import HANDSHAKE, Line, LinkClosed, Said
 
 ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])(?:D[UFI][A-Z]{0,2}|[UFI])\d{5,9}[A-Z]?(?![A-Za-z0-9])")
-"""What IBKR's account numbers look like."""
+"""The form of IBKR's account numbers."""
 _ACCOUNT_IN_WORDS: Final = re.compile(ACCOUNT.pattern, re.IGNORECASE)
-"""The same in texts for people; elsewhere parts of an execId look like it."""
+"""The same in texts for people; elsewhere parts of an execId have this form."""
 _SHORTEST: Final = 3
-"""Characters of a name that is searched for; a shorter one is replaced in its own places only."""
+"""The shortest name that is searched in texts; a shorter one is replaced only in fields for names."""
 _LONG_NUMBER: Final = re.compile(r"\d{6,}")
-"""A name that is a number, and long enough to be told from a quantity."""
+"""A name that is a number, and too long for a quantity."""
 _FIRST: Final = 9_000_001
 _TRIES: Final = 1000
-"""Replacements that are looked at for one name."""
+"""The most replacements that are tried for one name."""
 _LETTERS: Final = re.compile(r"(?:D[UFI][A-Z]{0,2}|[UFI])(?=\d)")
-"""What says whether an account is a paper, an advisor's or a plain one."""
+"""The letters that distinguish paper, advisor's and other accounts."""
 _ESCAPED_BYTE: Final = re.compile(r"\\x([0-9a-f]{2})")
 _XML_TEXT: Final = re.compile(r"""(?:>|<!\[CDATA\[)([^<>]*[^<>\s][^<>]*?)(?:<|\]\]>)|name=["']([^"']+)["']""")
 _BUILT_IN: Final = AlerterNames()
 _OURS: Final = "tracker:"
 _NOTHING: Final = re.compile(r"(?!)")
 LEFT_OUT: Final = "(left out)"
-"""Replaces a text that may hold a name that is not known yet."""
+"""Replaces a text that may contain a name that is not known yet."""
 
 
 class NameLeft(Exception):
-    """Say that a name was found in text that was to be written; the message names its kind and place, not the
+    """Raised where text that was to be written contains a name; the message has its kind and place, not the
     name.
     """
 
@@ -65,19 +66,19 @@ class Redactor:
     """Learn names from messages, then replace them; `learn` everything before the first `redact`."""
 
     def __init__(self, hidden: Iterable[str] = (), accounts: Iterable[str] = ()) -> None:
-        """Take what is known from elsewhere: words to hide wherever they are, and account numbers."""
+        """Prepare with what is known beforehand: texts to hide everywhere, and account numbers."""
         self._names: dict[str, Part] = {}
         self._public: set[str] = set()
         self._versions: dict[int, int] = {}
         self._given: dict[str, str] = {}
         self._taken: set[str] = set()
         self._numbers: dict[str, Iterator[int]] = {}
-        """What a replacement begins with -> the numbers that are left for it."""
+        """The beginning of a replacement -> the numbers that it has not used yet."""
         self._forms: dict[str, str] = {}
         """A name as it may be written, in lower case -> the name; made once all names are learned."""
         self._search: re.Pattern[str] | None = None
         self._strict: re.Pattern[str] | None = None
-        """Finds what may stand nowhere: accounts, and words that are to be hidden; None until it is made."""
+        """Finds texts that must not appear anywhere: accounts, and texts to hide; None until it is made."""
         self._hidden = tuple(word for word in hidden if word)
         for word in self._hidden:
             self._names[word] = Part.OTHER
@@ -87,7 +88,7 @@ class Redactor:
     # First pass
 
     def learn(self, line: Line) -> None:
-        """Take in the names of one message."""
+        """Learn the names of one message."""
         if not isinstance(line, Said):
             return
         for part, text in zip(self._parts(line), line.fields, strict=True):
@@ -110,7 +111,7 @@ class Redactor:
                 self._learn(part, text)
 
     def learn_text(self, text: str) -> None:
-        """Take in the account numbers of a text that is no message."""
+        """Learn the account numbers of a text that is no message."""
         for account in ACCOUNT.findall(text):
             self._learn(Part.ACCOUNT, account)
 
@@ -160,7 +161,7 @@ class Redactor:
         return self._replacement(text)
 
     def _replacement(self, name: str) -> str:
-        # One that was given before all names were known may turn out to be another's name.
+        # A replacement chosen before all names were known may turn out to be a name itself.
         if name not in self._given or self._must_go(self._given[name]):
             part = self._names.get(name, Part.OTHER)
             kind = _LETTERS.match(name) if part is Part.ACCOUNT else None
@@ -178,13 +179,13 @@ class Redactor:
         return self._given[name]
 
     def _name_of(self, found: str) -> str:
-        """Return the name that a search found; letters of which there are three cases find themselves."""
+        """Return the name that a search found; letters with three cases are found as written."""
         return self._forms.get(_without_breaks(found), found)
 
     def _searched(self, *, strict: bool) -> list[str]:
-        """Return the names to search for, the longest first: those that may stand nowhere, or the others.
+        """Return the names to search, the longest first: those not allowed anywhere, or the others.
 
-        A public word cannot be told apart.
+        A name that is also a public word is left out.
         """
         public = {text.lower() for text in self._public}
 
@@ -199,7 +200,7 @@ class Redactor:
         return sorted(names, key=len, reverse=True)
 
     def _forms_of(self, names: Iterable[str]) -> list[str]:
-        """Return patterns of how the names may be written, broken anywhere into lines."""
+        """Return patterns for all ways to write the names, also broken into lines anywhere."""
         forms: list[str] = []
         for name in names:
             for spelling in _spellings(name):
@@ -208,7 +209,7 @@ class Redactor:
         return [form for form in forms if form]
 
     def _pattern(self) -> re.Pattern[str]:
-        """Return what finds any name."""
+        """Return a pattern that finds any name."""
         if self._search is None:
             strict = self._forms_of(self._searched(strict=True))
             words = [
@@ -219,16 +220,16 @@ class Redactor:
         return self._search
 
     def _is_strict(self, name: str) -> bool:
-        """Tell whether a name may stand nowhere, neither within a word nor in what describes a contract."""
+        """Return whether a name must not appear anywhere, even within a word or in a contract."""
         return name in self._hidden or self._names[name] is Part.ACCOUNT
 
     def _must_go(self, text: str) -> bool:
-        """Tell whether a text holds what may stand nowhere."""
+        """Return whether a text contains something that is not allowed anywhere."""
         if self._strict is None:
             self._strict = _pattern_of(self._forms_of(self._searched(strict=True)))
         return bool(self._strict.search(text))
 
-    # The check of what was written
+    # Checking what was written
 
     def check(self, line: Line, place: str) -> None:
         """Raise NameLeft where a message that was redacted still holds a name."""
@@ -264,7 +265,7 @@ class Redactor:
 
 
 class EarlyRedactor(Redactor):
-    """Replace names while more may come: a text that could hold one not seen yet is left out as a whole."""
+    """Replace names while more may come: texts that could contain one not seen yet are left out."""
 
     def redact(self, line: Line) -> Line:
         """Learn the names of a message and return it without them; raises NameLeft."""
@@ -275,7 +276,7 @@ class EarlyRedactor(Redactor):
         return clean
 
     def redact_text(self, text: str) -> str:
-        """Return a text that can hold no name, and what stands for any other."""
+        """Return a text that cannot contain a name, and a placeholder for any other."""
         return text if is_harmless(text) and not self._must_go(text) else LEFT_OUT
 
 
@@ -309,14 +310,14 @@ def _spellings(name: str) -> Iterable[str]:
 
 
 def _stays(part: Part, text: str) -> bool:
-    """Tell whether a text is no name, though it stands where one may be."""
+    """Return whether a text in a field for names is no name."""
     if part in (Part.OTHER, Part.PUBLIC):
         return is_harmless(text)
     return part is Part.GROUP and is_token(text)
 
 
 def _names_alert(text: str, contract: Fields) -> bool:
-    """Tell whether a reference is ALERTER/TICKER of a built-in alerter, for the contract of its order."""
+    """Return whether a reference is ALERTER/TICKER of a built-in alerter, for the contract of its order."""
     plain = text[len(_OURS) :] if text.lower().startswith(_OURS) else text
     alerter, slash, ticker = plain.partition("/")
     known = bool(slash) and _BUILT_IN.knows(alerter)

@@ -1,8 +1,8 @@
 """`tracker replay`: run the tracker's own pipeline on a transcript, without a network.
 
-Owns the journal and the copy of the alerts that a replay works with, both in a folder that is removed with
-it, and the clock, which shows the recorded times. What is decided is what the tracker would decide: the
-frames go through the same pump. The alerts that it is given are never written.
+Owns the journal and the copy of the alerts that a replay uses, both in a folder that is removed at its end,
+and the clock, which shows the recorded times. The frames go through the tracker's own pump, so the decisions
+are those of the tracker. The given alerts are never written.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from tracker.wiring import names_of
 
 Json = dict[str, Any]
 _NAMED: Final = 20
-"""How many untouched alerts are named."""
+"""The most untouched alerts that are named."""
 
 
 class CannotReplay(Exception):
-    """Say why a transcript cannot be replayed."""
+    """Raised with the reason where a transcript cannot be replayed."""
 
 
 @dataclass(slots=True)
 class RecordedClock:
-    """Show the time of the line that is replayed."""
+    """A clock that shows the time of the replayed line."""
 
     time: datetime
 
@@ -62,9 +62,9 @@ class RecordedClock:
 def replay(transcript: Transcript, path: Path, settings: Settings, client_id: int | None = None) -> Json:
     """Return what each alert of the file at `path` would show, and why, as `--json` prints it.
 
-    Replayed are the connections of one client, the lowest client id unless one is named: it is the one that
-    sees most. Accounts of the settings do not count, since those of a transcript are replaced. Raises
-    CannotReplay, StoreUnavailable for alerts that cannot be read.
+    The connections of one client are replayed: unless one is named, those of the lowest client id, which sees
+    most. `gateway.accounts` is ignored, since the accounts of a transcript are replaced. Raises CannotReplay,
+    and StoreUnavailable for alerts that cannot be read.
     """
     links = client_ids(transcript.lines)
     if not links:
@@ -170,7 +170,7 @@ class _ReplayRun:
 
 
 def as_text(answer: Mapping[str, Any], transcript: Transcript) -> str:
-    """Say in plain words what a replay found."""
+    """Return the result of a replay as text for people."""
     words = TextTable(transcript.head.zone)
     lines = [f"{answer['messages']} lines of client {answer['client_id']}, until {answer['until']}"]
     if answer["other_clients"]:

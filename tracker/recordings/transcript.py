@@ -1,7 +1,7 @@
 """The transcript of TWS connections: one JSON line for each message.
 
-Owns the format and its check. It never looks at what a message means. The lines, each ended by `sum`, the
-beginning of the SHA-256 of everything up to it, so that a change is found in its own line:
+Owns the format and its check. It never interprets a message. Each line ends with `sum`, the beginning of the
+SHA-256 of everything up to it, so that a change is found in its own line:
 
     {"transcript": 1, "began": "2025-11-18T17:00:00+00:00", "timezone": "US/Eastern", "made_by": "...", "sum"
     {"at": 0.01, "link": 1, "from": "client", "fields": ["API", "v157..176"], "sum"
@@ -37,7 +37,7 @@ HANDSHAKE: Final = "API"
 CLIENT: Final = "client"
 GATEWAY: Final = "gateway"
 LONGEST_LINE: Final = 1 << 25
-"""Characters of a line, above what the longest message takes."""
+"""The longest line in characters, longer than the longest message."""
 
 Side: TypeAlias = Literal["client", "gateway"]
 
@@ -48,12 +48,12 @@ _LATEST: Final = 366 * 86400.0
 
 
 class TranscriptUnusable(Exception):
-    """Say that a transcript cannot be read; the text names the file, the line and the reason."""
+    """Raised where a transcript cannot be read; the text names the file, the line and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptHead:
-    """Say when a recording began, in which zone the login's times are, and what made it."""
+    """Hold when a recording began, the zone of the login's times, and the program that made it."""
 
     began: datetime
     timezone: str
@@ -61,7 +61,7 @@ class TranscriptHead:
 
     @property
     def zone(self) -> tzinfo:
-        """The zone of a TWS time that names none."""
+        """The zone of TWS times without one."""
         zone = zone_named(self.timezone)
         assert zone is not None, "checked when it was read"
         return zone
@@ -69,7 +69,7 @@ class TranscriptHead:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Hold one message: when (seconds), over which link, by whom, and its fields."""
+    """Hold one message: its time (seconds), link, sender and fields."""
 
     at: float
     link: int
@@ -100,7 +100,7 @@ class Transcript:
 
 
 class TranscriptWriter:
-    """Write a transcript line by line into an open text file; `finish` makes it whole."""
+    """Write a transcript line by line into an open text file; `finish` writes its end."""
 
     def __init__(self, file: IO[str], head: TranscriptHead) -> None:
         self._file = file
@@ -126,9 +126,9 @@ class TranscriptWriter:
 
 
 def complete_transcript(file: IO[bytes], name: str) -> int:
-    """End a transcript whose writer was killed, behind its last whole line; returns how many lines it has.
+    """End a transcript whose writer was killed after its last whole line; returns how many lines it has.
 
-    Only the last line may be torn. Raises TranscriptUnusable, OSError.
+    Only the last line may be incomplete. Raises TranscriptUnusable, OSError.
     """
     digest = hashlib.sha256()
     length = whole = 0
@@ -186,7 +186,7 @@ def parse_transcript(name: str, numbered: Iterable[tuple[int, str]]) -> tuple[Tr
 
 
 def _lines_of(file: IO[str]) -> Iterator[tuple[int, str]]:
-    """Yield numbered lines, from the transcript's first one on where a report stands before it."""
+    """Yield numbered lines, without a report before the transcript."""
     started = False
     for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), ""), 1):
         started = started or line.startswith("{" if number == 1 else _START)
@@ -195,7 +195,7 @@ def _lines_of(file: IO[str]) -> Iterator[tuple[int, str]]:
 
 
 def _lines(name: str, number: int, rest: Iterator[tuple[int, str]], digest: Any) -> Iterator[Line]:
-    """Yield what stands between the first line, of this number, and the last."""
+    """Yield the lines between the first, which has this number, and the last."""
     for count, (number, text) in enumerate(rest):
         place = f"{name}, line {number}"
         values = _checked(place, text, digest)
@@ -217,7 +217,7 @@ def _refuse_more(name: str, rest: Iterable[tuple[int, str]]) -> None:
 
 
 def _checked(place: str, text: str, digest: Any) -> dict[str, Any]:
-    """Return a line's values once its sum is found to be right."""
+    """Return a line's values after checking its sum."""
     found = _SUMMED.fullmatch(text.removesuffix("\n"))
     if found is None:
         raise TranscriptUnusable(f"{place}: it is cut off or no line of a transcript; get the file again")
@@ -235,7 +235,7 @@ def _checked(place: str, text: str, digest: Any) -> dict[str, Any]:
 
 
 def _summed(values: dict[str, Any], digest: Any) -> str:
-    """Return a line with its sum, which goes into the digest."""
+    """Return a line with its sum, and add it to the digest."""
     body = json.dumps(values)[:-1]
     digest.update(body.encode())
     return f'{body}, "sum": "{digest.hexdigest()[:_SUM_DIGITS]}"}}\n'
