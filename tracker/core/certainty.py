@@ -1,21 +1,21 @@
 """Decide which answers about positions are certain, and take opening balances from them.
 
-Owns the last certain answers of each account, what sweeps brought that no answer has agreed with yet, and
-the choice of an opening balance. It folds nothing.
+Owns the last certain answers of each account, the swept executions that no answer has confirmed yet, and the
+choice of an opening balance. It folds nothing.
 
-An answer is **certain** of an account if it was asked for behind a sweep of the account that ended, since
-the last break, lists something of it (a zero is something), and does not lag. It **lags** if it lacks a
-contract of which a sweep brought executions since the last such answer, or contradicts them: the gateway's
-positions can be seconds behind its executions. It is asked for again then, and the last of
+An answer is **certain** for an account if it was requested after a sweep of the account that ended, since the
+last break of the link, lists something of the account (a zero is something), and does not lag. It **lags** if
+it lacks a contract of which a sweep brought executions since the last such answer, or contradicts them: the
+gateway's positions can be seconds older than its executions. A lagging answer is requested again; the last of
 `LAGGING` in a row is used as uncertain.
 
-The opening balance of a contract is, in this order
+The opening balance of a contract is the first of these that is known:
 1. what the last certain answer before its first execution listed, with no unproven day between,
-2. what it began with so far, if that was certain, and no execution came of which that is not known,
-3. what a later certain answer listed, less the executions that it contains,
-4. the same of an uncertain answer that lists it, or that decides which of two balances a certain one meant,
-   else of an older certain one, else what it began with so far, else the same of an older uncertain one:
-   unconfirmed, and replaced by the next certain answer.
+2. the present opening balance, if it is certain, and it is clear which executions it contains,
+3. what a later certain answer listed, less the executions that the answer contains,
+4. an unconfirmed one, which the next certain answer replaces. It is taken, as in 3, from an uncertain answer
+   that lists the contract, or that decides which of two balances a certain one meant; else from an older
+   certain answer; else it is the present one; else it is taken from an older uncertain answer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tracker.core.untraded import changes_with
 LAGGING: Final = 3
 """How many answers in a row may lag before the last one is used."""
 KEPT: Final = 4
-"""How many answers that differ are kept of those behind the last complete sweep."""
+"""How many different answers are kept of those after the last complete sweep."""
 
 
 class Certainty:
@@ -53,7 +53,7 @@ class Certainty:
     # What arrives
 
     def booked(self, booked: BookedExecution) -> None:
-        """Expect the next answer behind a sweep to agree with what a sweep brought."""
+        """Expect the next answer after a sweep to agree with an execution that a sweep brought."""
         execution = booked.execution
         if booked.source is not Source.BROKER or execution.request_id == LIVE:
             return
@@ -62,16 +62,16 @@ class Certainty:
         self._state.put(ANSWERS, replace(row, news=news))
 
     def proven(self, account: str, asked: int) -> None:
-        """Note that a complete sweep was asked with that frame: what it lacked came later."""
+        """Note that a complete sweep was requested with that frame: what it lacked came later."""
         row = self._row(account)
         swept = next((one for one in row.all if one.ended.seq < asked), None)
-        # None where a sweep that was asked before the proven one ends last.
+        # None where a sweep that was requested before the proven one ends last.
         if swept is not None and swept != row.swept:
             between = tuple(one for one in row.between if one.ended.seq > swept.ended.seq)
             self._state.put(ANSWERS, replace(row, swept=swept, between=between))
 
     def lags(self, snapshot: Snapshot) -> bool:
-        """Tell whether an answer lacks known executions, so that it must be requested again."""
+        """Return whether an answer lacks known executions, and count it if it must be requested again."""
         rows = [self._row(account) for account in snapshot.certain]
         lagging = any(
             quantity and text not in snapshot.disturbed and self._disagrees(text, snapshot)
@@ -89,7 +89,7 @@ class Certainty:
 
     @property
     def asks_again(self) -> bool:
-        """Whether the last answer was not used since it lags."""
+        """Whether the last answer lagged and was not used."""
         return self._lags > 0
 
     def _disagrees(self, text: str, snapshot: Snapshot) -> bool:
@@ -101,11 +101,11 @@ class Certainty:
             return False
         difference = listed - (holding.held - holding.pending)
         waiting = self._state.get(DIFFERENCES, text)
-        # A second answer that shows the same difference does not lag: it is the one that is waited for.
+        # A second answer that shows the same difference does not lag: it confirms the difference.
         return bool(difference) and (waiting is None or waiting.over or waiting.amount != difference)
 
     def remember(self, snapshot: Snapshot) -> None:
-        """Keep what an answer says about each account, separately for those of which it is certain."""
+        """Keep what an answer lists for each account, separately where it is certain and where it is not."""
         for account in sorted({key.partition(" ")[0] for key in snapshot.rows}):
             row, answer = self._row(account), _of_account(snapshot, account)
             if account not in snapshot.certain:
@@ -134,7 +134,7 @@ class Certainty:
         known = self._row(holding.account)
         answers = [one for one in known.all if one.confirms(text)]
         for one in answers:
-            # What it lacks was not held, and an execution that it may contain says otherwise.
+            # What it lacks was not held, unless an execution that it may contain contradicts that.
             told = replace(one, rows={text: ZERO, **one.rows})
             begun = _begun(rows, holding, told, Baseline.SNAPSHOT)
             before = self._is_before(one, rows) and not is_uncertain(rows, begun)
@@ -164,7 +164,7 @@ class Certainty:
     def behind_adjustments(
         self, rows: Sequence[BookedExecution], holding: Holding, adjustments: Sequence[Adjustment]
     ) -> Holding:
-        """Confirm the opening balance of what was adjusted since, by a certain answer behind all of that."""
+        """Confirm the opening balance of an adjusted contract by a certain answer after all adjustments."""
         text = holding.key.text()
         answer = next((one for one in self._row(holding.account).all if one.confirms(text)), None)
         if answer is None or any(one.place.seq > answer.asked.seq for one in adjustments):
@@ -178,11 +178,11 @@ class Certainty:
             behind = [row for row in rows if is_contained(row, answer.asked, answer.ended) is False]
             since = sum((row.execution.signed for row in behind if row.counted), ZERO)
             base = history.base_with(listed + since - history.held_now())
-        # Without a listed quantity, so that no late execution is taken for one that it contains.
+        # No listed quantity is kept, so that no late execution counts as contained in it.
         return replace(holding, base=base, baseline=Baseline.SNAPSHOT, listed=None)
 
     def _says_by_silence(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
-        """Tell whether a certain answer that lacks a contract says what was held before its executions.
+        """Return whether a certain answer that lacks a contract proves that nothing was held at first.
 
         Where days between are unproven, or a report listed an execution, much else may have happened since.
         """
@@ -193,7 +193,7 @@ class Certainty:
         return all(is_contained(row, answer.asked, answer.ended) is False for row in rows)
 
     def _no_day_between(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
-        """Tell whether each day between an answer and the first execution is proven."""
+        """Return whether each day between an answer and the first execution is proven."""
         first, last = sorted((self._day(answer.asked.time), min(self._day(row.moment.time) for row in rows)))
         return not any(
             first <= gap.day <= last and gap.closed_how in ("", GapEnd.PERSON.value)
@@ -218,7 +218,7 @@ def _of_account(snapshot: Snapshot, account: str) -> PositionAnswer:
 
 
 def _between(row: CertainAnswers) -> tuple[PositionAnswer, ...]:
-    """Return the answers to keep beside the one that is newest from now on."""
+    """Return the answers to keep beside the one that becomes the newest."""
     before = row.newest
     if before is None or before == row.swept:
         return row.between
@@ -230,9 +230,9 @@ def _between(row: CertainAnswers) -> tuple[PositionAnswer, ...]:
 def _possible(
     rows: Sequence[BookedExecution], holding: Holding, answer: PositionAnswer
 ) -> tuple[Decimal, ...]:
-    """Return the two balances that an answer can mean which may contain what a sweep brought, or not.
+    """Return the two balances that an answer can mean, if it may or may not contain a swept execution.
 
-    An account that is flat since lists nothing, which is never certain, but tells which of the two it was.
+    An account that is flat since then lists nothing. That is never certain, but decides between the two.
     """
     begun = _begun(rows, holding, answer, Baseline.UNCONFIRMED)
     return bases_between(rows, begun) if is_uncertain(rows, begun) else ()

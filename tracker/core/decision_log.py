@@ -26,7 +26,7 @@ class Ruling(NamedTuple):
     alerts: Sequence[tuple[AlertId, Rule | None]]
     order: str = ""
     place: Moment | None = None
-    """Behind all that is booked and decided, where it is not given."""
+    """None: after everything that is booked and decided."""
     taken_from: AlertId | None = None
     whole: bool = False
     in_vain: bool = False
@@ -38,9 +38,9 @@ class Ruling(NamedTuple):
 
 
 class DecisionLog:
-    """Write the decisions of one ledger down.
+    """Record the decisions of one ledger.
 
-    `folded` returns the contracts that the batch under way folded for an alert so far.
+    `folded` returns the contracts that the present batch has folded for an alert so far.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class DecisionLog:
         """The last decision's among those of its frame."""
 
     def make(self, frame: Frame, ruling: Ruling, skew: timedelta) -> Moment:
-        """Write a decision down and apply it; returns its place."""
+        """Record a decision and apply it; returns its place."""
         decision = self.write(frame, ruling, skew)
         self._positions.decide(decision)
         return decision.place
 
     def write(self, frame: Frame, ruling: Ruling, skew: timedelta) -> OwnershipDecision:
-        """Write a decision down only."""
+        """Record a decision without applying it."""
         self._number = self._number + 1 if self._seq == frame.seq else 0
         self._seq = frame.seq
         key = ruling.contract
@@ -91,11 +91,11 @@ class DecisionLog:
         return decision
 
     def _decided(self, alert: AlertId, rule: Rule | None, ruling: Ruling) -> Decided:
-        """Name an alert, of a late match with when it was closed, by all that is booked."""
+        """Return an alert of a decision; of a late match with the time at which it had closed."""
         if ruling.kind is not OwnershipKind.MATCHED:
             return Decided(alert, rule)
         state = self._state.get(ALERTS, alert_text(alert))
-        # Its row lacks the contracts that this batch folded for it, and those of which something waits.
+        # Its row lacks the contracts that this batch folded for it, and those with waiting executions.
         folded = (*(state.contracts if state is not None else ()), *self._folded(alert))
         holdings = {key: self._state.get(HOLDINGS, key.text()) for key in folded}
         holdings |= {holding.key: holding for holding in self._positions.waiting()}

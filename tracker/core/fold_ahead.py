@@ -1,7 +1,7 @@
-"""Fold a contract ahead of its time, to tell who owns a part of it with all that is booked.
+"""Fold waiting executions ahead of time, to find who owns a part of a contract with all that is booked.
 
-Owns what would be held if what waits were folded now. It keeps nothing in the state. An execution that is
-matched while others wait is judged by what they have opened and closed already.
+Owns the holdings as they would be if the waiting executions were folded now. It keeps nothing in the state.
+So an execution that is matched while others wait sees what those have opened and closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tracker.core.state_rows import BookedExecution, ContractKey, Holding
 
 
 class FoldAhead:
-    """Keep what the contracts with something unfolded would hold; `fold_all` folds one whole."""
+    """Keep the holdings of contracts with unfolded executions; `fold_all` folds a contract from the start."""
 
     def __init__(self, entries: ContractEntries, fold_all: Callable[[ContractKey], Folded]) -> None:
         self._entries = entries
@@ -24,13 +24,13 @@ class FoldAhead:
 
     @names_contract
     def holding(self, key: ContractKey) -> Holding:
-        """Return what would be held; folded once, and then with each execution that comes last."""
+        """Return the holding; it is folded once, and then step by step with each later execution."""
         if key not in self._known:
             self._known[key] = self._fold_all(key)
         return self._known[key].holding
 
     def booked(self, booked: BookedExecution) -> None:
-        """Take in an execution that was put into the state."""
+        """Add an execution that was put into the state."""
         key = booked.contract_key
         if key not in self._known:
             return
@@ -41,5 +41,5 @@ class FoldAhead:
             self.forget(key)
 
     def forget(self, key: ContractKey) -> None:
-        """Fold it again when it is asked for next."""
+        """Fold the contract again when it is asked for next."""
         self._known.pop(key, None)

@@ -1,6 +1,6 @@
-"""Keep what each contract's latest executions were folded onto, so that a late one folds only those again.
+"""Keep each contract's holding before its latest executions, so that a late one folds only those again.
 
-Owns for which contracts a run is kept, and which executions are of it. It folds nothing.
+Owns for which contracts such a run is kept, and which executions belong to it. It folds nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from tracker.core.state import EXECUTIONS
 from tracker.core.state_rows import BookedExecution, ContractKey, Holding
 
 _MOST: Final = 1_000
-"""Executions of one contract that are folded again for a late one, at most."""
+"""The most executions of one contract that are folded again for a late one."""
 _KEPT: Final = 32
-"""Contracts of which a run is kept while no sweep is due; late is then only what is of the same second."""
+"""Contracts with a run while no sweep is due; then only an execution of the same second can be late."""
 
 
 class FoldRun(Struct, frozen=True):
-    """Hold what a contract's latest executions were folded onto, one upon the other.
+    """Hold a contract's holding before its latest executions, and their row keys.
 
-    Each step keeps what it may have to take back, so a run never changes: a longer one shares its list.
+    A run never changes, since a step that fails goes back to an earlier one; a longer run shares its list.
     """
 
     before: Holding
     listed: list[str]
-    """Their row keys, and behind them those of a longer run."""
+    """The row keys of its executions, followed by those of a longer run."""
     count: int = 0
 
     @property
@@ -38,14 +38,14 @@ class FoldRun(Struct, frozen=True):
 
     def longer(self, name: str) -> FoldRun:
         """Return the run with one more execution."""
-        # What stands behind this run is of one that was taken back.
+        # Keys after this run's own belong to a longer run that was taken back.
         del self.listed[self.count :]
         self.listed.append(name)
         return FoldRun(self.before, self.listed, self.count + 1)
 
 
 class FoldRuns:
-    """Keep the runs of one ledger; `due` tells whether a sweep of an account may still bring something."""
+    """Keep the runs of one ledger; `due` returns whether a sweep of an account may still bring executions."""
 
     def __init__(self, due: Callable[[str], bool]) -> None:
         self._due = due
@@ -58,11 +58,11 @@ class FoldRuns:
         self._runs.pop(key, None)
 
     def sweep_over(self) -> None:
-        """Keep the runs of the accounts only of which a sweep is still due."""
+        """Drop the runs of accounts of which no sweep is due."""
         self._runs = {key: run for key, run in self._runs.items() if self._due(key.account)}
 
     def note(self, booked: BookedExecution, key: ContractKey, holding: Holding) -> None:
-        """Take in an execution that is folded onto `holding`."""
+        """Add an execution that is folded onto `holding`."""
         run = self._runs.get(key)
         ended = holding.last is None or second_of(holding.last.time) < second_of(booked.moment.time)
         over = run is not None and (run.count >= _MOST or not self._due(key.account))
@@ -74,7 +74,7 @@ class FoldRuns:
         self._runs[key] = run.longer(EXECUTIONS.key(booked))
 
     def note_late(self, booked: BookedExecution, key: ContractKey) -> bool:
-        """Take in a late execution; False where it stands before the contract's run."""
+        """Add a late execution; False if it belongs before the contract's run."""
         run = self._runs.get(key)
         if run is None:
             return True

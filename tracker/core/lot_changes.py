@@ -1,13 +1,13 @@
 """Change the lots and the alert positions of one contract for one entry.
 
-Owns the arithmetic of opening, closing and ownership. It never orders entries: that is `lots`' business.
+Owns the arithmetic of opening, closing and ownership. It never orders entries: `lots` does.
 
-- An opening part is a lot, owned by the alerts that were decided as it was booked, else by nobody.
-- Its closing part, with a reference, takes lots that the reference names, by their owner or by their own
-  order's reference (exclusive before shared); then lots without owner; then the opening balance; last other
-  alerts' lots. Without one it takes owned lots, the oldest first; then lots without owner; then the opening
-  balance.
-- What an adjustment of unknown cause brought is sold before owned lots.
+- The opening part of an execution is a lot. The alerts decided as it was booked own it, else nobody.
+- The closing part of an execution whose order has a reference takes lots that the reference names, by their
+  owner or by their own order's reference (exclusive before shared); then lots without owner; then the opening
+  balance; last other alerts' lots. Without a reference it takes owned lots, the oldest first; then lots
+  without owner; then the opening balance.
+- What an adjustment of unknown cause added is sold before owned lots.
 
 An alert's average price is the running average of its openings; a sale does not change it.
 """
@@ -35,21 +35,21 @@ NameOf: TypeAlias = Callable[[AlertId], str]
 
 
 class Movement(Struct, frozen=True):
-    """State one movement of a contract: an execution, or an expiration without one."""
+    """Hold one movement of a contract: an execution, or an expiration without one."""
 
     moment: Moment
-    """Execution time and the frame that brought it first."""
+    """The execution's time, and the frame that brought it first."""
     exec_id: str
     signed: Decimal
     price: Decimal
     owners: tuple[AlertId, ...] = ()
     """The alerts that its opening part belongs to."""
     order: str = ""
-    """What is decided together, see `ownership_rows.OrderOwners`."""
+    """The order's key: its fills are decided together, see `ownership_rows.OrderOwners`."""
     reference: tuple[str, ...] = ()
     """The name keys that its order's reference may mean, see `references.Reference`."""
     referenced: bool = False
-    """The reference is meant for us, whoever owns something here."""
+    """Whether the reference certainly means an alert: by our prefix, a listed alerter, or a match."""
     root: str = ""
     """The execId without its version."""
     expired: str = ""
@@ -66,12 +66,12 @@ def second_of(time: datetime) -> datetime:
 
 
 def stand_of(moment: Moment) -> tuple[datetime, int]:
-    """Return where a decision, or the last entry of a holding, stands among the others."""
+    """Return the place of a decision, or of the last entry of a holding, for comparison with others."""
     return second_of(moment.time), moment.seq
 
 
 def last_stand(mine: AlertPosition) -> tuple[datetime, str]:
-    """Return where the last execution of an alert's position stands among others, however it arrived."""
+    """Return the place of the last execution of an alert's position, whatever the order of arrival."""
     return second_of(mine.last.time), mine.last_exec_id
 
 
@@ -80,13 +80,13 @@ class LotChanges:
 
     def __init__(self, holding: Holding, moment: Moment) -> None:
         self.lots: Sequence[Lot] = holding.lots
-        """Never changed in place; those of others are shared, since there can be thousands."""
+        """Never changed in place, since other holdings share it: there can be thousands of lots."""
         self.alerts = {each.alert: each for each in holding.alerts}
         self.touched: dict[AlertId, None] = {}
         self.gained: dict[AlertId, None] = {}
         self._moment = moment
         self._sold_with: dict[AlertId, dict[AlertId, None]] = {}
-        """The other owners of what an alert sold by this entry."""
+        """Alert -> the other owners of the lots of which this entry sold a part."""
         in_lots = holding.in_lots
         self.in_lots = sum((abs(lot.quantity) for lot in holding.lots), ZERO) if in_lots is None else in_lots
         self._unowned = abs(holding.held) - self.in_lots
@@ -96,7 +96,10 @@ class LotChanges:
     # Executions
 
     def close(self, quantity: Decimal, movement: Movement, name_of: NameOf) -> tuple[AlertId, ...]:
-        """Take `quantity` (positive) from lots and opening balance; returns whose lots were taken last."""
+        """Take `quantity` (positive) from lots and opening balance.
+
+        Returns the alerts whose lots were taken although the reference names others.
+        """
         left = quantity
         taken_from: dict[int, Lot] = {}
         named = frozenset(movement.reference)
@@ -112,7 +115,7 @@ class LotChanges:
             self._take(rest, left, movement, taken_from)
             taken = tuple(alert for alert in foreign if alert in self.touched)
         else:
-            # Looked for as far as they are taken: a sale closes few of what can be thousands.
+            # Generators, which search no further than needed: a sale closes few of thousands of lots.
             surplus: list[int] = []
             if self._has_surplus:
                 surplus = [at for at, lot in enumerate(self.lots) if lot.surplus and not lot.owners]
@@ -126,9 +129,9 @@ class LotChanges:
     def _take(
         self, order: Iterable[int], quantity: Decimal, movement: Movement, taken_from: dict[int, Lot]
     ) -> Decimal:
-        """Take from these lots in turn; returns what is left to take.
+        """Take from these lots in turn; returns the quantity still to take.
 
-        `taken_from` gets what is left of each lot.
+        Adds to `taken_from` what is left of each lot.
         """
         left = quantity
         for at in order:
@@ -180,9 +183,9 @@ class LotChanges:
             self._gain(owner, lot, newest=True)
 
     def _gain(self, alert: AlertId, lot: Lot, *, newest: bool = False) -> None:
-        """Add a lot to what an alert has: its running average counts it at its own price.
+        """Add a lot to what an alert owns; the running average counts the lot at its own price.
 
-        `newest`: it is the last entry so far; else its second and its execId say so, however it arrived.
+        `newest`: the lot is of the last entry; else its second and execId decide whether it is the newest.
         """
         before = self.alerts.get(alert)
         self.touched[alert] = None
@@ -218,7 +221,7 @@ class LotChanges:
         if decision.kind is OwnershipKind.ASSIGNED:
             wanted = tuple(one.alert for one in decision.alerts)
             return self._own(decision.order, lambda lot: wanted)
-        # Found as the execution was booked, it is no late match.
+        # A match found as the execution was booked is no late match.
         late = decision.kind is OwnershipKind.MATCHED
         closed = {one.alert: self._closed_at(one) if late else None for one in decision.alerts}
 
@@ -229,10 +232,10 @@ class LotChanges:
         return self._own(decision.order, with_more)
 
     def _is_behind(self, lot: Lot, alert: AlertId, at: datetime) -> bool:
-        """Tell whether a lot was opened after a record had closed at that time.
+        """Return whether a lot was opened after a record had closed at that time.
 
-        Of the same second are those that open the other side, once the first one was closed; what the closing
-        execution itself opened was not opened after it.
+        In the same second those that open the other side count as opened after it; what the closing execution
+        itself opened does not.
         """
         opened, closed = second_of(lot.opened.time), second_of(at)
         if opened != closed:
@@ -243,7 +246,7 @@ class LotChanges:
         return here.closed_side * lot.quantity < 0
 
     def _closed_at(self, one: Decided) -> datetime | None:
-        """Return when a record had closed: only newer lots open it again. None where it was open."""
+        """Return when a record had closed, None where it was open; only newer lots open it again."""
         if one.closed_known:
             return one.closed
         here = self.alerts.get(one.alert)
@@ -267,7 +270,7 @@ class LotChanges:
         return given
 
     def _change_hands(self, before: Lot, after: Lot) -> None:
-        # Those who keep it share it with others now.
+        # The owners that keep it share it with others now.
         self.touched.update(dict.fromkeys((*before.owners, *after.owners)))
         for owner in before.owners:
             if owner not in after.owners:
@@ -277,7 +280,7 @@ class LotChanges:
                 self._gain(owner, after)
 
     def _divide(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
-        """Cut a part off a fill, or join parts to the rest again."""
+        """Split a part off a fill, or join parts with the rest again."""
         divide = cut if decision.kind is OwnershipKind.PART else rejoin
         lots, moved = divide(self.lots, decision)
         self.lots = tuple(lots)
@@ -288,9 +291,9 @@ class LotChanges:
         return given
 
     def _lose(self, alert: AlertId, lot: Lot) -> None:
-        """Take a lot from an alert without a sale: it was decided to be another's.
+        """Take a lot from an alert without a sale, since a decision gave it to another.
 
-        What it keeps is averaged again, over its own lots: what was never its own counts no longer.
+        The average is computed again from the lots that the alert keeps.
         """
         before = self.alerts[alert]
         quantity = before.quantity - lot.quantity or ZERO
@@ -313,14 +316,14 @@ class LotChanges:
         )
 
     def _succeed(self, decision: OwnershipDecision) -> Mapping[str, Decimal]:
-        """Hand what is left of an alert's lots to its successor, with its average and its beginning."""
+        """Give what is left of an alert's lots to its successor, with the average and the time of opening."""
         old, (new,) = decision.taken_from, decision.alerts
         before = self.alerts.get(old) if old is not None else None
         if old is None or before is None or not before.quantity or old == new.alert:
             return {}
         self.touched.update({old: None, new.alert: None})
         given = {lot.exec_id: lot.quantity for lot in self.lots if old in lot.owners}
-        # What both own is the successor's at its own price already.
+        # Lots that both own are in the successor's average already.
         taken = [lot for lot in self.lots if old in lot.owners and new.alert not in lot.owners]
         self.touched.update((owner, None) for lot in self.lots if old in lot.owners for owner in lot.owners)
         self.lots = tuple(handed_on(lot, old, new.alert) for lot in self.lots)
@@ -332,7 +335,7 @@ class LotChanges:
             self.alerts[new.alert] = replace(before, alert=new.alert)
         else:
             more = sum((abs(lot.quantity) for lot in taken), ZERO)
-            # Where nothing was sold the lots' own prices make the average.
+            # Where nothing was sold, the average is that of the lots' own prices.
             its_cost = sum((abs(lot.quantity) * lot.price for lot in taken), ZERO)
             cost = more * before.avg_price if before.sold else its_cost
             size = more + abs(mine.quantity)
@@ -352,5 +355,5 @@ class LotChanges:
 
 
 def _is_named(lot: Lot, named: frozenset[str], name_of: NameOf) -> bool:
-    """Tell whether a reference names a lot: by an owner, or by its own order's reference."""
+    """Return whether a reference names a lot: by an owner, or by its own order's reference."""
     return not named.isdisjoint(lot.reference) or any(name_of(owner) in named for owner in lot.owners)

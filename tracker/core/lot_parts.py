@@ -2,8 +2,8 @@
 
 Owns the lots that result, as pure functions; `lot_changes` changes what alerts own.
 
-- A part is cut from what is left of its fill and is no part yet; where less is left, it is that much.
-- A part that rejoins goes to who owned what it was cut from, and to its rest where that has the same owners.
+- A part is cut from what is left of its fill and in no part yet; if too little is left, it is what is left.
+- A part that rejoins goes to the owners of the lot it was cut from; if these are the same, they become one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tracker.core.part_rows import LotPart
 
 
 class Moved(NamedTuple):
-    """Hold what changed hands, as a lot of those who had it and of those who have it."""
+    """Hold what changed owners: as a lot of the old owners, and as a lot of the new ones."""
 
     before: Lot
     after: Lot
@@ -34,7 +34,7 @@ def fill_name(exec_id: str) -> str:
 
 
 def cut(lots: Sequence[Lot], decision: OwnershipDecision) -> tuple[list[Lot], list[Moved]]:
-    """Cut a part off what is left of a fill; returns the lots, and what changed hands."""
+    """Cut a part off what is left of a fill; returns the lots, and what changed owners."""
     left = decision.quantity
     owners = tuple(one.alert for one in decision.alerts)
     after: list[Lot] = []

@@ -25,10 +25,10 @@ class Lot(Struct, frozen=True):
     exec_id: str = ""
     """Empty in a lot from before lots were kept by execution, as are the two below."""
     order: str = ""
-    """What is decided together, see `ownership_rows.OrderOwners`."""
+    """The order's key: its fills are decided together, see `ownership_rows.OrderOwners`."""
     reference: tuple[str, ...] = ()
     """The name keys that its order's reference may mean."""
     surplus: bool = False
-    """An adjustment of unknown cause brought it: it is sold before owned lots."""
+    """Whether an adjustment of unknown cause added it: it is sold before owned lots."""
     part: LotPart | None = None
-    """None where it is all, or the rest, of its fill."""
+    """Its part of the fill; None where it is all, or the rest, of its fill."""

@@ -1,16 +1,17 @@
 """Fold the entries of one contract into what is held, in which lots, and who owns them.
 
 Owns the order of the entries, as a pure function of an opening balance and the entries; `lot_changes` owns
-what each entry does to lots. It never looks anything up.
+what each entry does to lots. It reads no state.
 
 - An execution against the sign of what is held closes, as far as there is something to close; the rest opens.
-- An expiration takes all that is held; an adjustment brings it to what the broker said, see `adjusting`.
-- A decision gives owners to what is left of an order's lots, or hands an alert's lots to its successor.
+- An expiration takes all that is held; an adjustment sets it to what the broker listed, see `adjusting`.
+- A decision gives owners to what is left of an order's lots, or gives an alert's lots to its successor.
 - A successor that is the same alert by another name has all that it had under the old one, from the start.
 
-Order: by the second of the broker's time. Within a second what grows the position comes first (when flat:
-purchases), then by execId without its version. A decision stands behind the last execution of its second that
-was known when it was made; what becomes known later of that second stands before or behind it by that order.
+Order: by the second of the broker's time. Within a second executions that enlarge the position come first
+(when flat: purchases), then by execId without its version. A decision comes after the last execution of its
+second that was known when it was made; executions of that second that become known later keep their order,
+before or after it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ OnEntry: TypeAlias = Callable[[Movement | OwnershipDecision | Adjustment, Holdin
 
 @dataclass(slots=True)
 class Split:
-    """Say how an execution was split, and whom it touched; a decision adds those that it gives its lot to."""
+    """Hold how an execution was split, and the alerts that it touched.
+
+    A decision adds the alerts that it gives the lot to.
+    """
 
     opening: Decimal
     closing: Decimal
@@ -49,7 +53,7 @@ class Split:
 
 
 def split_as(booked: BookedExecution, split: Split) -> BookedExecution:
-    """Return an execution with how it was split, for `why`, and whether it wants a person."""
+    """Return an execution with its split, which `why` shows, and whether it needs a person."""
     attention = booked.attention
     if attention is not Attention.REOPENED:
         attention = attention_of(booked.match) if split.opening else Attention.NONE
@@ -84,22 +88,22 @@ class Folded:
     given: dict[int, Mapping[str, Decimal]] = field(default_factory=dict)
     """Number of a decision among those folded -> execId and quantity of each lot that it gave."""
     moved: list[tuple[Adjustment, Holding]] = field(default_factory=list)
-    """Each adjustment by which all goes on elsewhere, with what was held before it."""
+    """Each adjustment that moves everything into another contract or account, with the holding before it."""
 
 
 def place_in_second(movement: Movement, growing: int) -> PlaceInSecond:
-    """Return where a movement stands in its second; `growing` is the sign that grows the position."""
+    """Return a movement's place in its second; `growing` is the sign that enlarges the position."""
     grows = (movement.signed > 0) == (growing > 0)
     return PlaceInSecond(not grows, movement.root or movement.exec_id, movement.moment.seq)
 
 
 def growing_sign(held: Decimal) -> int:
-    """Return the sign of what grows a position; of a flat one, purchases."""
+    """Return the sign that enlarges a position; for a flat one that of purchases."""
     return -1 if held < 0 else 1
 
 
 def at_opening_balance(holding: Holding) -> Holding:
-    """Return what was held before the first entry."""
+    """Return the holding before the first entry."""
     return replace(
         holding,
         held=holding.base,
@@ -124,14 +128,14 @@ def fold(
     adjustments: Iterable[Adjustment] = (),
     on_entry: OnEntry | None = None,
 ) -> Folded:
-    """Fold entries onto what was held before all of them; they come in any order.
+    """Fold entries, given in any order, onto the holding before all of them.
 
-    `on_entry` is given each entry with the holding before and behind it.
+    `on_entry` is called with each entry and the holding before and after it.
     """
     folded = Folded(start)
     decisions = list(decisions)
     if renames := [one for one in decisions if one.whole]:
-        # It is the same alert, so what it had before it was called so is its own from the start.
+        # It is the same alert, so what it had under its former name is its own from the start.
         movements = [_renamed_movement(movement, renames) for movement in movements]
         decisions = [_renamed_decision(decision, renames) for decision in decisions]
     numbered: list[_Decided] = [*enumerate(decisions), *((-1, one) for one in adjustments)]
@@ -149,7 +153,7 @@ def fold(
 
 
 def _now_called(alert: AlertId, seq: int, renames: Sequence[OwnershipDecision]) -> AlertId:
-    """Follow an alert, as the frame `seq` named it, through the names that it was given since."""
+    """Return the present name of an alert that the frame `seq` named."""
     for rename in renames:
         if rename.seq >= seq and alert == rename.taken_from:
             alert = rename.alerts[0].alert
@@ -178,7 +182,7 @@ def _fold_second(
     name_of: NameOf,
     on_entry: OnEntry | None,
 ) -> None:
-    """Fold the movements of one second in their order, each decision behind the last that it knew."""
+    """Fold the movements of one second in their order, each decision after the last one known to it."""
     growing = growing_sign(folded.holding.held)
     ordered = sorted(movements, key=lambda each: (bool(each.expired), place_in_second(each, growing)))
 
@@ -236,7 +240,7 @@ def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
 
 
 def apply_adjustment(folded: Folded, one: Adjustment) -> None:
-    """Bring what is held to what the broker said, or on into another contract or account."""
+    """Set the holding to what the broker listed, or move it into another contract or account."""
     if one.into:
         folded.moved.append((one, folded.holding))
     tail = _tail_behind(folded.holding, one.place)
@@ -271,7 +275,7 @@ def apply_decision(folded: Folded, number: int, decision: OwnershipDecision) -> 
 
 
 def _tail(before: Holding, movement: Movement) -> str:
-    """Note where the movement stands in its second, for those that follow in it: the growing sign first."""
+    """Return a note of the movement's place in its second, for those that follow: the growing sign first."""
     if movement.expired:
         return ""
     same = before.last is not None and second_of(before.last.time) == movement.second
@@ -281,7 +285,7 @@ def _tail(before: Holding, movement: Movement) -> str:
 
 
 def _tail_behind(before: Holding, place: Moment) -> str:
-    """Return what a place leaves of the note: it changes nothing for those that follow in its second."""
+    """Return the note after a decision at a place, which changes nothing for movements of its second."""
     same = before.last is not None and second_of(before.last.time) == second_of(place.time)
     return before.tail if same else ""
 
@@ -291,14 +295,14 @@ def _newer(one: datetime | None, other: datetime) -> datetime:
 
 
 def stands_behind(movement: Movement, holding: Holding) -> bool:
-    """Tell whether a movement is the last of all that was folded, so that it is one step."""
+    """Return whether a movement comes after all that was folded, so that it is one step."""
     if holding.last is None:
         return True
     last = second_of(holding.last.time)
     if movement.second != last:
         return movement.second > last
     if not holding.tail:
-        # A decision alone, or what an older version folded: what is newer than its frame stands behind it.
+        # A decision alone, or folded by an older version: what is newer than its frame comes after it.
         return movement.moment.seq > holding.last.seq
     growing = -1 if holding.tail[0] == "-" else 1
     place = place_in_second(movement, growing)

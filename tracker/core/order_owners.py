@@ -1,8 +1,8 @@
 """Keep which alerts own each order: the newest verdict, since when its alerts own it, and whether it is
 settled.
 
-Owns the rows of `OrderOwners` and what a new verdict changes of an older one. It matches nothing and writes
-no decision: that is `ownership`'s.
+Owns the rows of `OrderOwners`, and how a new verdict changes an older one. It matches nothing and writes no
+decision: `ownership` does.
 """
 
 from __future__ import annotations
@@ -36,20 +36,23 @@ DISMISSED = "dismissed"
 
 
 class OrderOwnership:
-    """Read and change whose the orders of one ledger's state are; `needs_person` gets new ones."""
+    """Read and change the owners of the orders in one ledger's state.
+
+    `needs_person` receives each fill that needs a person now and did not before.
+    """
 
     def __init__(self, state: LedgerState, needs_person: Callable[[BookedExecution], None]) -> None:
         self._state = state
         self._needs_person = needs_person
 
     def known(self, execution: Execution) -> OrderOwners | None:
-        """Return what is known of the order of an execution; of one without a permId, what is known of it."""
+        """Return the owners of an execution's order; an execution without a permId is an order of its own."""
         key = owners_key(execution)
         known = self._state.get(OWNERS, key)
         if known is not None or execution.perm_id <= 0:
             return known
         name = order_of(execution)
-        # An older version kept none; its executions tell.
+        # An older version kept no such row; the order's executions say who owns it.
         rows = [row for row in self._state.find(EXECUTIONS, "orders", name) if row.at_booking is None]
         if not rows:
             return None
@@ -69,7 +72,7 @@ class OrderOwnership:
         return row
 
     def rows(self, booked: BookedExecution) -> list[BookedExecution]:
-        """Return the executions of an order; of one without a permId, itself."""
+        """Return the executions of an order; an execution without a permId is alone."""
         if booked.execution.perm_id <= 0:
             return [booked]
         return self._state.find(EXECUTIONS, "orders", booked.order)
@@ -87,7 +90,7 @@ class OrderOwnership:
                 self._needs_person(self.row(row.key))
 
     def claim(self, key: str, alerts: Iterable[AlertId], time: datetime, *, decided: bool) -> None:
-        """Note from when on alerts own an order, where they do not own it since earlier."""
+        """Note the time from which alerts own an order, unless they own it since an earlier time."""
         order = self._state.get(OWNERS, key)
         assert order is not None, "only what is known of an order is claimed"
         since = second_of(time)
@@ -116,13 +119,13 @@ def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution 
 
 
 def with_successors(state: LedgerState, match: Matched) -> Matched:
-    """Name the records that took over in place of those that are gone."""
+    """Replace records that are gone by those that took over."""
     alerts = {current_record(state, alert): rule for alert, rule in match.alerts}
     return replace(match, alerts=tuple(alerts.items()))
 
 
 def owners_so_far(state: LedgerState, match: Matched, lots: Iterable[Lot]) -> Matched:
-    """Name who owns an order of which these lots are left, with successors in place of records that are gone.
+    """Return who owns an order of which these lots are left, with successors of records that are gone.
 
     A newer alert counts only where it took over lots of this order. It may own the lots for which the alert
     before it was matched too late, after it had been closed.
@@ -136,10 +139,10 @@ def owners_so_far(state: LedgerState, match: Matched, lots: Iterable[Lot]) -> Ma
 
 
 def settle(before: Match, now: Match) -> Match | None:
-    """Return the verdict that a new look at an order leads to, None where it stays as it was.
+    """Return the verdict after an order was matched again, None if it does not change.
 
     Owners are kept, and those that a strong rule names are added. An ambiguous order is settled by a strong
-    rule or its reference only, not since a rival has gone.
+    rule or its reference only, and not because one of the candidates is gone.
     """
     if isinstance(before, Matched) and before.alerts:
         more = [
@@ -159,7 +162,7 @@ def _rules(match: Match) -> tuple[tuple[AlertId, Rule], ...]:
 
 
 def settled_by(match: Match, *, dismissed: bool = False) -> str:
-    """Return why an order with such a verdict is never matched again; empty where it is."""
+    """Return why an order with such a verdict is never matched again; empty if it is matched again."""
     rules = rules_of(match)
     if Rule.PERSON in rules:
         return PERSON

@@ -1,17 +1,17 @@
 """Decide which alerts own an order's lots: when its fills are booked, later, by a person, and by succession.
 
-Owns which decisions about ownership are made. `lots` applies a decision to lots, `positions` says when,
+Owns which decisions about ownership are made. `lots` applies a decision to lots, `positions` decides when,
 `decision_log` gives it its place.
 
-- Fills of one order stay together: a fill follows its order's owners, or a person's decision, else it is
-  matched, judged by the order's first fill. An execution without a permId stands for itself.
-- A match found as an execution is booked is part of it, if the alert was there before a live one came, or was
-  created no later than the execution's second. A younger alert of a swept execution gets what is left at its
-  creation.
-- What is found later is a decision. Its place is behind the last execution of the contract that was booked
-  when it was made; it is written down then, and what was closed before it stays closed.
-- An order that has owners gets those that a conid or a contract names beside them; an ambiguous one is
-  settled by a strong rule only. What a reference matched or a person decided is not matched again.
+- Fills of one order stay together: a fill follows its order's owners, or a person's decision, else the order
+  is matched by its first fill. An execution without a permId is matched alone.
+- A match found as an execution is booked belongs to the execution, if the alert was in the store before a
+  live execution came, or was created no later than the execution's second. An alert younger than a swept
+  execution gets what is left at the alert's creation.
+- A match found later is a decision. Its place is after the last execution of the contract that was booked
+  when it was made. The place is written down then, and what was closed before it stays closed.
+- An order that has owners also gets the alerts that a conid or a contract names; an ambiguous order is
+  settled by a strong rule only. An order that a reference matched or a person decided is not matched again.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ from tracker.core.state_rows import (
 
 
 class Circumstances(NamedTuple):
-    """Hold what a match depends on beside the execution and the alerts."""
+    """Hold what a match depends on, other than the execution and the alerts."""
 
     owns: Callable[[AlertId], bool] = nothing_owned_by
-    """Tells whether a record owns a part of the contract."""
+    """Return whether a record owns a part of the contract."""
     skew: timedelta = timedelta(0)
     """How far the stores' clock, which is ours, is ahead of the broker's."""
 
@@ -80,7 +80,7 @@ class Circumstances(NamedTuple):
 Decide: TypeAlias = Callable[[Execution, Circumstances], Match]
 """Match an execution against the alerts that the store has now."""
 FindAlert: TypeAlias = Callable[[Execution, AlertId], Alert | None]
-"""Return a record among those that an execution may belong to, as it is now."""
+"""Return the present record of an alert that an execution may belong to."""
 
 
 class BookingVerdict(NamedTuple):
@@ -95,9 +95,9 @@ class BookingVerdict(NamedTuple):
 
 
 class Ownership:
-    """Decide for one ledger's state; `needs_person` receives each fill that did not need one before.
+    """Decide for one ledger's state; `needs_person` receives each fill that did not need a person before.
 
-    `folded` is what `DecisionLog` says.
+    `folded` is passed to `DecisionLog`.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Ownership:
     # As an execution is booked
 
     def judge(self, frame: Frame, execution: Execution) -> BookingVerdict:
-        """Decide about a new execution that may be matched; the frame brought it."""
+        """Decide which alerts own a new execution, which the frame brought."""
         order = self._orders.known(execution)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
@@ -134,7 +134,7 @@ class Ownership:
         elif order is not None and order.settled:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
         elif order is not None:
-            # Fills of one order stay together, so each is judged by the first of them.
+            # Fills of one order stay together, so each is matched by the first of them.
             first = self._first_of(order, execution)
             match = settle(order.match, self._matched(first, (execution, frame.seq))) or order.match
         else:
@@ -150,7 +150,7 @@ class Ownership:
             claim = claims.get(alert)
             follows = claim is not None and claim.since <= second
             if claim is not None and claim.decided and not follows:
-                # The decision that stands behind it gives its lot to the alert.
+                # The decision after it gives its lot to the alert.
                 continue
             own = follows or execution.request_id == LIVE
             began = None if own else self._began(execution, alert)
@@ -161,12 +161,12 @@ class Ownership:
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
-        """Return the order's first fill, which a new one may be."""
+        """Return the order's first fill, which may be the new one."""
         first = self._orders.in_force(order.first)
         return execution if first is None or execution.time < first.dated.time else first.dated
 
     def _matched(self, execution: Execution, arriving: tuple[Execution, int] | None = None) -> Match:
-        """Match an order by an execution; `arriving` is what is being booked, with its frame's number."""
+        """Match an order by an execution; `arriving` is the one being booked, with its frame's number."""
         owns = partial(self._owns, ContractKey(execution.account, execution.contract.con_id), arriving)
         match = self._decide(execution, Circumstances(owns, self.skew))
         for alert in owners_of(match):
@@ -174,9 +174,10 @@ class Ownership:
         return match
 
     def _owns(self, key: ContractKey, arriving: tuple[Execution, int] | None, alert: AlertId) -> bool:
-        """Tell whether a record owns a part of a contract, in any account, behind what is being booked.
+        """Return whether a record owns a part of a contract, in any account, after the arriving execution.
 
-        What the execution closes is not owned any longer: its rest does not open again what it closed.
+        What the execution closes is not owned any longer, so its opening part does not belong to an alert
+        that it has just closed.
         """
         first, *others = in_every_account(self._state, key)
         if arriving is not None:
@@ -190,9 +191,9 @@ class Ownership:
         return holding.owners if holding is not None else frozenset()
 
     def _remember(self, execution: Execution, alert: AlertId) -> None:
-        """Keep what a record said when it was last matched: its successor is judged by that.
+        """Keep a record as it was when it was last matched, to find its successor by.
 
-        The store has it, so one that had a successor has none any longer.
+        The record is in the store, so it has no successor any more.
         """
         record = self._find_alert(execution, alert)
         state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
@@ -200,7 +201,7 @@ class Ownership:
             self._state.put(ALERTS, replace(state, record=record, successor=None))
 
     def _began(self, execution: Execution, alert: AlertId) -> datetime | None:
-        """Return when a record was created, by the broker's clock; None where nobody knows."""
+        """Return when a record was created, by the broker's clock; None if unknown."""
         record = self._find_alert(execution, alert)
         if record is None:
             state = self._state.get(ALERTS, alert_text(alert))
@@ -209,7 +210,7 @@ class Ownership:
         return None if began is None else began - self.skew
 
     def booked(self, frame: Frame, booked: BookedExecution, verdict: BookingVerdict) -> None:
-        """Note whose the order is now, and make the decisions that follow; the execution is in the state."""
+        """Note who owns the order now, and make the decisions that follow; the execution is in the state."""
         key = owners_key(booked.execution)
         known = self._state.get(OWNERS, key)
         if known is None:
@@ -221,11 +222,11 @@ class Ownership:
             self._state.put(OWNERS, replace(known, first=booked.key))
         window = RetryWindow(key, self._ran())
         if self._state.get(WINDOWS, key) != window:
-            # An alert may appear so long behind any fill of the order.
+            # The window counts from each fill of the order.
             self._state.put(WINDOWS, window)
         self._orders.claim(key, verdict.at_booking, booked.execution.time, decided=False)
         for alert, rule, began in verdict.younger:
-            # An execution in the very second of its creation counts as behind it.
+            # An execution in the second of the alert's creation counts as after it.
             place = Moment(second_of(began), 0)
             younger = Ruling(booked.contract_key, OwnershipKind.YOUNGER, [(alert, rule)], key, place)
             self._log.make(frame, younger, self.skew)
@@ -234,9 +235,9 @@ class Ownership:
             self._extend(frame, booked, verdict.match)
 
     def _extend(self, frame: Frame, booked: BookedExecution, match: Match) -> None:
-        """Have the order's earlier fills follow the verdict that a later one led to.
+        """Give the order's earlier fills the verdict that a later one led to.
 
-        Behind what is decided about the later one itself, whose owners may be younger than it.
+        That decision comes after those about the later fill itself, whose owners may be younger than it.
         """
         known = self._orders.of(booked)
         if match == known.match:
@@ -278,9 +279,9 @@ class Ownership:
         self._orders.show(order.order, booked, new)
 
     def _without_successors(self, execution: Execution, left: Sequence[Lot], match: Match) -> Match:
-        """Leave out the alerts that have the name of a lot's owner which the store no longer has.
+        """Leave out the alerts that have the name of a lot's owner that is no longer in the store.
 
-        They take over from it, instead of sharing with it, as soon as the store is compared.
+        Such an alert takes over from that owner when the store is compared, and does not share with it.
         """
         owners = {owner for lot in left for owner in lot.owners}
         gone = [owner for owner in owners if self._find_alert(execution, owner) is None]
@@ -294,7 +295,7 @@ class Ownership:
         return replace(match, alerts=tuple(named)) if named else Unmatched("", match.rejected)
 
     def _note_in_vain(self, frame: Frame, order: OrderOwners, match: Matched) -> None:
-        """Keep that alerts were found for an order of which nothing is left; once, whatever starts again."""
+        """Note once, also across restarts, that alerts were found for an order of which nothing is left."""
         known = [one for one in self._state.find(DECISIONS, "orders", order.order) if one.in_vain]
         if all(tuple(each.alert for each in one.alerts) != owners_of(match) for one in known):
             kind = OwnershipKind.MATCHED
@@ -302,7 +303,7 @@ class Ownership:
             self._log.write(frame, ruling, self.skew)
 
     def assign(self, frame: Frame, key: ExecutionKey, alert: AlertId) -> BookedExecution | None:
-        """Give what is left of an order to one alert; returns the execution, None where nothing changed."""
+        """Give what is left of an order to one alert; return the execution, None if nothing changed."""
         booked = self._orders.in_force(key)
         if booked is None:
             return None
@@ -321,7 +322,7 @@ class Ownership:
         return booked
 
     def assign_part(self, frame: Frame, entry: PartAssigned) -> BookedExecution | None:
-        """Give a part of what is left of a fill to one alert; returns it, None where nothing changed."""
+        """Give a part of what is left of a fill to one alert; return the fill, None if nothing changed."""
         booked = self._orders.in_force(entry.execution)
         if booked is None:
             return None
@@ -331,7 +332,7 @@ class Ownership:
         return booked if self._parts.assign(frame, booked, held, part, self.skew, whole=whole) else None
 
     def undo(self, frame: Frame, key: ExecutionKey, seq: int) -> BookedExecution | None:
-        """Take back, from now on, what a person decided with a frame; the order is not matched again."""
+        """Undo, from now on, what a person decided with a frame; the order is not matched again."""
         booked = self._orders.in_force(key)
         if booked is not None and self._parts.undo(frame, booked, seq, self.skew):
             return booked
@@ -343,7 +344,7 @@ class Ownership:
             return self._put_back(booked)
         if order.settled != PERSON or not made:
             return None
-        # Records may have other names, or successors, since.
+        # Records may have been renamed or replaced since.
         before = with_successors(self._state, Matched(made[0].before)).alerts
         old = Matched(before) if before else Unmatched("a person took the assignment back")
         match = made[0].was or old
@@ -355,7 +356,7 @@ class Ownership:
         return booked
 
     def _put_back(self, booked: BookedExecution) -> BookedExecution:
-        """Have a dismissed execution, and what follows of its order, need a person again."""
+        """Let a dismissed execution, and later fills of its order, need a person again."""
         order = self._orders.of(booked)
         if order.settled == DISMISSED:
             self._state.put(OWNERS, replace(order, settled=PERSON))
@@ -375,19 +376,19 @@ class Ownership:
         return booked
 
     def waiting_of(self, alert: AlertId) -> list[ContractKey]:
-        """Return the contracts of which something waits, and of which a record will own a part."""
+        """Return the contracts with waiting executions of which a record will own a part."""
         return [holding.key for holding in self._positions.waiting() if alert in holding.owners]
 
     def owns(self, alert: AlertId, contracts: Iterable[ContractKey]) -> bool:
-        """Tell whether a record owns a part of one of these, what waits included."""
+        """Return whether a record owns a part of one of these contracts, waiting executions included."""
         return any(alert in self._owners(key) for key in contracts)
 
     def succeed(
         self, frame: Frame, old: AlertId, new: AlertId, contracts: Iterable[ContractKey], *, whole: bool
     ) -> bool:
-        """Hand what is left of a record's lots to its successor; True where there was something to hand on.
+        """Give what is left of a record's lots to its successor; return whether there was anything.
 
-        `whole`: it is the same alert, which keeps what it had, also where that is closed.
+        `whole`: the successor is the same alert, which keeps all it had, even if that is closed.
         """
         handed = False
         for key in contracts:

@@ -1,7 +1,7 @@
-"""The rows of state about whose an order's lots are, and until when an order is matched again.
+"""The rows of state about who owns an order's lots, and until when an order is matched again.
 
-Owns decisions with their places, the owners of orders, and what retry windows are counted by. Rows are
-frozen, as those of `state_rows`; they decide nothing.
+Owns decisions with their places, the owners of orders, and the counters of retry windows. Rows are frozen,
+like those of `state_rows`; they decide nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tracker.core.state_rows import ContractKey
 
 
 class OwnershipKind(StrEnum):
-    """Say what a decision does with lots."""
+    """Name what a decision does with lots."""
 
     MATCHED = "matched"
-    """A rule gives alerts to what is left of an order's lots, beside those that have them."""
+    """A rule adds alerts to the owners of what is left of an order's lots."""
     YOUNGER = "younger"
-    """An alert, found as an execution older than it was booked, owns what is left at its creation."""
+    """An alert found for an execution that is older than the alert owns what is left at its creation."""
     ASSIGNED = "assigned"
     """A person gives what is left of an order's lots to one alert, and to no other."""
     SUCCEEDED = "succeeded"
@@ -31,21 +31,21 @@ class OwnershipKind(StrEnum):
     PART = "part"
     """A person gives a part of what is left of one fill to one alert."""
     REJOINED = "rejoined"
-    """A person takes parts back: they go to those who owned what they were cut from."""
+    """A person takes parts back: they go to the owners of the lots they were cut from."""
 
 
 class Decided(Struct, frozen=True):
-    """Name an alert that a decision gives lots to, and what was known of it then."""
+    """Hold an alert that a decision gives lots to, and what was known of it then."""
 
     alert: AlertId
     rule: Rule | None = None
     open_elsewhere: bool = False
     closed_elsewhere: datetime | None = None
-    """What an older version kept: whether it had a position elsewhere, and when the last was over."""
+    """Kept by an older version: whether it had a position elsewhere, and when the last one was closed."""
     closed: datetime | None = None
-    """Of a late match: when its last position was over; None where one was open, or it never had any."""
+    """Of a late match: when its last position was closed; None if one was open, or it never had any."""
     closed_known: bool = False
-    """Whether `closed` says it: an older version computed it at each fold."""
+    """Whether `closed` is set; an older version computed it at each fold."""
 
 
 class OwnershipDecision(Struct, frozen=True):
@@ -59,65 +59,65 @@ class OwnershipDecision(Struct, frozen=True):
     seq: int
     """The frame with which it was made."""
     number: int
-    """Among those that were made with this frame."""
+    """Its number among the decisions made with this frame."""
     place: Moment
-    """Second of the last execution behind which it stands, and the frame up to which those of this very
-    second stand before it."""
+    """The second of the last execution before it, and the frame up to which executions of this second are
+    before it."""
     kind: OwnershipKind
     alerts: tuple[Decided, ...]
     order: str = ""
-    """What it decides, see `OrderOwners`; empty where it is about the lots of `taken_from`."""
+    """The order that it is about, see `OrderOwners`; empty where it is about the lots of `taken_from`."""
     taken_from: AlertId | None = None
     whole: bool = False
-    """The successor is the same alert, so that it keeps what it had, also where that is closed."""
+    """Whether the successor is the same alert, which keeps all it had, even if that is closed."""
     at: datetime | None = None
     """When it was made, by our clock."""
     skew_seconds: float = 0.0
-    """How far our clock was taken to be ahead of the broker's."""
+    """How far our clock was ahead of the broker's, as last measured."""
     in_vain: bool = False
-    """Nothing was left when it was made, so it changes nothing, whatever becomes known later."""
+    """Whether nothing was left when it was made, so that it never changes anything."""
     before: tuple[tuple[AlertId, Rule], ...] = ()
-    """Of an assignment: whose the order was before, for `tracker undo`."""
+    """Of an assignment: who owned the order before, for `tracker undo`."""
     was: Match | None = None
     """Of an assignment: the verdict about the order before; None where an older version made it."""
     fill: str = ""
     """Of a part: the execId of its fill, without its version."""
     quantity: Decimal = ZERO
-    """Of a part: how much it is, positive."""
+    """Of a part: its quantity, positive."""
     undone: int = 0
     """Of parts that rejoin: the frame with which they were given."""
 
 
 class Claim(Struct, frozen=True):
-    """Say from which second on an alert owns an order: what is executed from then on is its own as booked."""
+    """Hold the second from which an alert owns an order: executions from then on are its own when booked."""
 
     alert: AlertId
     since: datetime
     decided: bool
-    """A decision stands there, which gives it what is left of older fills; else it was matched as booked."""
+    """Whether a decision there gives it what is left of older fills; else it was matched as booked."""
 
 
 class OrderOwners(Struct, frozen=True):
-    """Hold to whom the lots of one order belong: its fills in one account and contract stay together."""
+    """Hold who owns the lots of one order: its fills in one account and contract stay together."""
 
     order: str
-    """Row key: account, conId and permId; an execution without a permId stands for itself."""
+    """Row key: account, conId and permId; an execution without a permId is an order of its own."""
     contract: ContractKey
     first: ExecutionKey
-    """The execution by which it is judged."""
+    """The execution by which it is matched."""
     match: Match
     """The newest verdict about it."""
     settled: str = ""
     """`reference`, `person` or `dismissed` where it is never matched again."""
     claims: tuple[Claim, ...] = ()
-    """From when on its owners own it."""
+    """The time from which each owner owns it."""
 
 
 _SPAN_SECONDS: Final = 10
 
 
 def span_text(seconds: float) -> str:
-    """Return the span of the time that we ran in which a moment of it lies; texts sort as the moments do."""
+    """Return the span of our running time that contains a moment of it; texts sort as the moments do."""
     return f"{int(seconds // _SPAN_SECONDS):010d}"
 
 
@@ -126,7 +126,7 @@ class RetryWindow(Struct, frozen=True):
 
     order: str
     began: float
-    """Seconds that we had run with a readable store when it began."""
+    """Seconds for which we had run with a readable store when the window began."""
     over: bool = False
 
 
@@ -137,9 +137,9 @@ class RunTime(Struct, frozen=True):
 
 
 class FirstSeen(Struct, frozen=True):
-    """Hold when we first saw a record that names no time of its creation, and what it said then.
+    """Hold when we first saw a record without a time of creation, and the record as it was then.
 
-    Its contract is a part of its identity: of another one it is another record.
+    Its contract is a part of its identity: with another contract it is another record.
     """
 
     alert: AlertId

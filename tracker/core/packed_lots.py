@@ -1,8 +1,8 @@
 """Keep the lots of one contract in runs, of which all but the newest can be compressed.
 
 Owns how thousands of lots are held in memory, and what is known of packed ones without unpacking them. Such a
-sequence holds the very lots that a tuple of them would, and never changes: a change makes another one, which
-shares the runs that are as before. It decides nothing.
+sequence holds the same lots as a tuple would, and never changes: a change makes a new sequence, which shares
+the unchanged runs. It decides nothing.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tracker.core.lot_rows import Lot
 from tracker.core.model import AlertId
 
 RUN: Final = 32
-"""Lots that are packed together. Twice as many are left as they are before the older ones are packed."""
+"""How many lots are packed together. The older ones are packed once there are twice as many unpacked."""
 _UNPACKED: Final = 64
-"""Packed runs whose lots are kept beside for those who ask again: the oldest are sold one after the other."""
+"""How many packed runs keep their unpacked lots too: the oldest lots are sold one after the other."""
 _LEVEL: Final = 1
 _ENCODE: Final = msgspec.json.Encoder().encode
 _DECODE: Final = msgspec.json.Decoder(tuple[Lot, ...]).decode
 
 
 class PackedRun:
-    """Hold lots as compressed text; `owners` are their sets of owners, each once."""
+    """Hold lots as compressed text; `owners` are their different sets of owners."""
 
     __slots__ = ("_body", "_count", "_orders", "owners")
 
@@ -46,11 +46,11 @@ class PackedRun:
 
     @property
     def order_hashes(self) -> Collection[int]:
-        """The hashes of the orders of its lots, each once."""
+        """The different hashes of its lots' orders."""
         return self._orders
 
     def may_hold(self, order: str) -> bool:
-        """Tell whether a lot may be of that order; no where none is."""
+        """Return whether a lot may be of that order; False is certain."""
         return hash(order) in self._orders
 
     @property
@@ -70,7 +70,7 @@ Run: TypeAlias = tuple[Lot, ...] | PackedRun
 
 
 class LotRuns(Sequence[Lot]):
-    """Hold the lots of these runs, one run behind the other; the newest ones are a tuple of their own."""
+    """Hold the lots of these runs, one run after the other; the newest lots are a tuple of their own."""
 
     __slots__ = ("_ends", "_older", "newest")
 
@@ -80,7 +80,7 @@ class LotRuns(Sequence[Lot]):
         self.newest = newest
 
     def with_newest(self, newest: tuple[Lot, ...]) -> LotRuns:
-        """Return the same older lots with others behind them; each purchase does, however many there are."""
+        """Return the same older lots followed by other ones; each purchase does this, so it must be cheap."""
         other = LotRuns.__new__(LotRuns)
         other._older, other._ends, other.newest = self._older, self._ends, newest
         return other
@@ -137,12 +137,12 @@ def _lots_of(run: Run) -> tuple[Lot, ...]:
 
 
 def runs_of(lots: Sequence[Lot]) -> Sequence[Run]:
-    """Return the runs of which lots consist; those that are no `LotRuns` are one."""
+    """Return the runs of which lots consist; lots that are no `LotRuns` are one run."""
     return lots.runs if isinstance(lots, LotRuns) else (tuple(lots),)
 
 
 def packed(lots: Sequence[Lot]) -> Sequence[Lot]:
-    """Return the same lots, the older ones packed where there are many."""
+    """Return the same lots, the older ones packed if there are many."""
     newest = lots.newest if isinstance(lots, LotRuns) else lots
     if len(newest) < 2 * RUN:
         return lots
@@ -154,14 +154,14 @@ def packed(lots: Sequence[Lot]) -> Sequence[Lot]:
 
 
 def appended(lots: Sequence[Lot], lot: Lot) -> Sequence[Lot]:
-    """Return the lots with one more behind them."""
+    """Return the lots followed by one more."""
     if isinstance(lots, LotRuns):
         return lots.with_newest((*lots.newest, lot))
     return (*lots, lot)
 
 
 def changed(lots: Sequence[Lot], changes: Mapping[int, Lot]) -> Sequence[Lot]:
-    """Return the lots with others in these places; what has no quantity left is left out."""
+    """Return the lots with those at these places replaced; a lot without quantity is left out."""
     places = sorted(changes)
     runs: list[Run] = []
     begin = 0
@@ -219,12 +219,12 @@ def owner_sets(lots: Sequence[Lot]) -> Iterator[tuple[AlertId, ...]]:
 
 
 def alike_at_start(one: Sequence[Lot], other: Sequence[Lot]) -> int:
-    """Return how many lots at the beginning are the very same objects, or in the same run."""
+    """Return how many lots at the beginning are the same objects, or in the same run."""
     return _alike(runs_of(one), runs_of(other), 1)
 
 
 def alike_at_end(one: Sequence[Lot], other: Sequence[Lot]) -> int:
-    """Return how many lots at the end are the very same objects, or in the same run."""
+    """Return how many lots at the end are the same objects, or in the same run."""
     return _alike(runs_of(one)[::-1], runs_of(other)[::-1], -1)
 
 

@@ -1,6 +1,6 @@
 """Assign parts of fills to alerts by a person's decision, and take them back.
 
-Owns which fills of an order a quantity is taken from, and what is kept of it with each fill. `lot_parts`
+Owns the choice of the fills that a quantity is taken from, and the parts noted with each fill. `lot_parts`
 divides the lots. The rest of a fill stays with its order, which is not matched again.
 """
 
@@ -24,7 +24,7 @@ from tracker.core.state_rows import BookedExecution, Holding
 
 
 def left_of_fills(holding: Holding | None, order: str) -> dict[str, Decimal]:
-    """Return by execId what of an order's fills is left and no part yet, positive, the oldest first."""
+    """Return execId -> the quantity left of each fill of an order that is in no part, the oldest first."""
     left: dict[str, Decimal] = {}
     for lot in of_order(holding.lots, order) if holding is not None else ():
         if lot.part is None:
@@ -35,7 +35,8 @@ def left_of_fills(holding: Holding | None, order: str) -> dict[str, Decimal]:
 class PartOwnership:
     """Decide about parts of fills for one ledger's state.
 
-    `remember` keeps what a record says as it gets something; `needs_person` gets each new fill.
+    `remember` keeps the record of an alert that gets a part; `needs_person` receives each fill that needs a
+    person again.
     """
 
     def __init__(
@@ -62,9 +63,9 @@ class PartOwnership:
         *,
         whole: bool,
     ) -> bool:
-        """Give a part of a fill, or of what its whole order filled, to an alert; False where nothing is left.
+        """Give a part of a fill, or of what its whole order filled, to an alert; False if nothing is left.
 
-        `held` is what is held with all that is booked.
+        `held` is the holding with all booked executions.
         """
         order = self._orders.of(booked)
         taken: dict[str, Decimal] = {}
@@ -86,7 +87,7 @@ class PartOwnership:
         return True
 
     def undo(self, frame: Frame, booked: BookedExecution, seq: int, skew: timedelta) -> bool:
-        """Take back the parts of an order that were given with a frame; False where there are none."""
+        """Take back the parts of an order that were given with a frame; False if there are none."""
         order = self._orders.of(booked)
         divided = [row for row in self._orders.rows(booked) if any(part.seq == seq for part in row.parts)]
         if not divided:

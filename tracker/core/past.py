@@ -1,6 +1,6 @@
-"""Fold a contract's past again without keeping it, to find what each decision changed.
+"""Fold a contract again from its opening balance, to find what each decision changed.
 
-It stores nothing: only `why` uses the result.
+It stores nothing; only `why` uses the result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tracker.core.state_rows import ContractKey
 def past_of(
     state: LedgerState, key: ContractKey, names: AlerterNames
 ) -> tuple[Folded, list[OwnershipDecision]]:
-    """Return what came of a contract's entries, and the decisions among them."""
+    """Return the result of folding a contract's entries, and the decisions among them."""
     holding = state.get(HOLDINGS, key.text())
     assert holding is not None, "only what was folded has a past"
     entries = ContractEntries(state, names)

@@ -1,15 +1,17 @@
 """Keep what is held of each contract: when its executions are folded, and from which opening balance.
 
-Owns when something is folded, and onto what. It never decides what a fill belongs to.
+Owns when entries are folded, and onto which state. It never decides which alert a fill belongs to.
 
 - **Opening balance**: what the broker held before our first execution of a contract, see `certainty`. While
-  it is unconfirmed it is taken again from each answer; after a break of the connection or of its link to IBKR
-  only once a sweep asked since then is over: the answer contains what was missed, which is not listed before.
+  it is unconfirmed it is taken again from each answer. After a break of the connection, or of the gateway's
+  link to IBKR, that waits until a sweep requested since then is over, since the answer contains executions
+  that were missed.
 - **Waiting**: an execution that answers a sweep is folded when that answer ended, went quiet or timed out,
-  since its neighbours in time may still be on the way. Nothing waits longer than the connection.
-- **Late**: a correction, or what stands before something that was folded already, is folded in its place. The
-  state before the last entries is kept with their names (a run), so that only those are folded again; what
-  stands before the run, or changes the opening balance, has the contract folded from its opening balance.
+  since executions close to it in time may still come. Nothing waits longer than the connection.
+- **Late**: a correction, or an entry that belongs before an entry already folded, is folded in its place. The
+  state before the last entries is kept with their names (a run), so that only those are folded again. An
+  entry that belongs before the run, or changes the opening balance, makes the contract be folded from its
+  opening balance.
 """
 
 from __future__ import annotations
@@ -178,11 +180,11 @@ class Positions:
         return taken is not None and self._use(taken)
 
     def snapshot_failed(self) -> None:
-        """Go on without an answer that never ended."""
+        """Continue without an answer that never ended."""
         self._go_on(self._snapshots.failed())
 
     def no_more_snapshots(self) -> None:
-        """Let nothing wait for an opening balance any longer."""
+        """Stop waiting for opening balances."""
         self._go_on(self._snapshots.no_more())
 
     def _go_on(self, taken: Snapshot | None) -> None:
@@ -191,7 +193,7 @@ class Positions:
         self._release(all_of_them=False)
 
     def _use(self, snapshot: Snapshot) -> bool:
-        """Use an answer, unless it lags and is asked for again."""
+        """Use an answer, unless it lags and is requested again."""
         lags = self._certainty.lags(snapshot)
         if lags and self._certainty.asks_again:
             return False
@@ -206,7 +208,7 @@ class Positions:
     # Folding
 
     def add(self, booked: BookedExecution) -> None:
-        """Put a newly booked execution into the state: folded, or waiting for that."""
+        """Put a newly booked execution into the state, folded or waiting to be folded."""
         key = booked.contract_key
         self._disturb(booked, key)
         self._certainty.booked(booked)
@@ -221,7 +223,7 @@ class Positions:
             self._ahead.forget(key)
 
     def _fold_on(self, booked: BookedExecution, key: ContractKey, holding: Holding | None) -> None:
-        """Fold an execution on top of what is held, or have it folded in its place later."""
+        """Fold an execution onto the holding, or note that it is folded in its place later."""
         known = key not in self._waiting and key not in self._stale
         weighed = self._entries.is_before_difference(booked, key)
         if known and holding and not (holding.expired or weighed or touches_baseline(booked, holding)):
@@ -242,15 +244,15 @@ class Positions:
         self._state.put(EXECUTIONS, booked)
         self._note_newest(key, booked.moment.time)
         if known and holding is None:
-            self.refold(key)  # It has no past that would have to be read.
+            self.refold(key)  # It has no past to read.
 
     def _note_newest(self, key: ContractKey, time: datetime) -> None:
         self._newest[key] = max(second_of(time), self._newest.get(key, _LONG_AGO))
 
     def newest(self, key: ContractKey) -> datetime:
-        """Return the second of the last execution of a contract that is booked, in the broker's order.
+        """Return the second of the last booked execution of a contract, or of a later decision or expiration.
 
-        That of its last decision or expiration where that came later: those written down before stand before.
+        A new decision gets its place after them.
         """
         holding = self._state.get(HOLDINGS, key.text())
         times = [self._newest[key]] if key in self._newest else []
@@ -266,12 +268,12 @@ class Positions:
         self._ahead.forget(key)
         holding = self._state.get(HOLDINGS, key.text())
         if holding is None or key in self._stale:
-            # What it is about waits to be folded, and is folded with it.
+            # The executions that it is about wait; it is folded with them.
             self._note_newest(key, decision.place.time)
             return
         behind = holding.last is not None and stand_of(holding.last) <= stand_of(decision.place)
         if decision.whole:
-            # What the alert had under its former name changes from the start.
+            # What the alert owned under its former name changes from the start.
             self.refold(key)
             return
         if not behind or key in self._late or not holding.by_execution:
@@ -285,22 +287,22 @@ class Positions:
         self._touched(folded.touched, key)
 
     def correct(self, booked: BookedExecution) -> None:
-        """Have a contract folded again, one execution of which has a new version in force."""
+        """Have a contract folded again, since one of its executions has a new version."""
         self._disturb(booked, booked.contract_key)
         self.aside.pop(booked.contract_key, None)
         self.changed(booked.contract_key)
 
     def set_aside(self, key: ContractKey) -> None:
-        """Have what comes of a contract wait until one of its executions is corrected, or the next start."""
+        """Let a contract's executions wait until one of them is corrected, or until the next start."""
         self.aside[key] = self._waiting[key] = None
 
     def changed(self, key: ContractKey) -> None:
-        """Have a contract folded from its opening balance before anything looks at it."""
+        """Have a contract folded from its opening balance before it is read."""
         self._ahead.forget(key)
         self._stale[key] = None
 
     def settle(self) -> None:
-        """Fold what is late, and the contracts whose past has changed, before anything looks at them."""
+        """Fold late executions, and the contracts whose past has changed, before they are read."""
         for key in list(self._stale):
             self.refold(key)
         for key in list(self._late):
@@ -309,7 +311,7 @@ class Positions:
 
     @names_contract
     def _fold_late(self, key: ContractKey) -> None:
-        """Fold late executions in their places: with the run that they belong to, else from the beginning."""
+        """Fold late executions in their places: with their run, else from the opening balance."""
         run = self._runs.get(key)
         now = self._state.get(HOLDINGS, key.text())
         assert now is not None, "late is what something was folded before"
@@ -320,7 +322,7 @@ class Positions:
             return
         del self._late[key]
         self._ahead.forget(key)
-        # As they are now: one may have been corrected or decided again since it came.
+        # Their present versions: one may have been corrected or decided again since it came.
         rows = [row for name in run.names if (row := self._state.get(EXECUTIONS, name)) and row.counted]
         last = run.before.last
         decisions = [
@@ -331,22 +333,22 @@ class Positions:
         self._fold_onto(run.before, rows, decisions, (), now)
 
     def with_all_booked(self, key: ContractKey) -> Holding | None:
-        """Return what is held of a contract with all that is booked of it, also what is not folded yet."""
+        """Return the holding of a contract with all its booked executions, also those not folded yet."""
         if self._is_ahead(key):
             return self._ahead.holding(key)
         return self._state.get(HOLDINGS, key.text())
 
     def waiting(self) -> list[Holding]:
-        """Return what would be held of each contract of which something waits, where that can be counted."""
+        """Return the holding of each contract with waiting executions, if it could be folded now."""
         found: list[Holding] = []
         for key in (key for key in self._waiting if key not in self.aside):
-            # One that cannot is set aside as soon as it is folded.
+            # Such a contract is set aside when it is folded.
             with suppress(FoldFailed):
                 found.append(self._ahead.holding(key))
         return found
 
     def owners_behind(self, key: ContractKey, execution: Execution, seq: int) -> frozenset[AlertId]:
-        """Return who owns a part of a contract once an execution that arrives has closed what it closes."""
+        """Return the alerts that own a part of a contract after an arriving execution has closed its part."""
         holding = self.with_all_booked(key)
         if holding is None:
             return frozenset()
@@ -358,16 +360,16 @@ class Positions:
         return folded.holding.owners
 
     def _is_ahead(self, key: ContractKey) -> bool:
-        """Tell whether something is booked of a contract that its holding does not have."""
+        """Return whether booked executions of a contract are missing from its holding."""
         return key not in self.aside and (key in self._waiting or key in self._late or key in self._stale)
 
     def waits(self, key: ContractKey) -> bool:
-        """Tell whether something of a contract is not folded yet."""
+        """Return whether executions of a contract wait to be folded."""
         return key in self._waiting
 
     @property
     def answering(self) -> bool:
-        """Whether an answer about positions is under way."""
+        """Whether an answer about positions is being received."""
         return self._snapshots.under_way
 
     def _disturb(self, booked: BookedExecution, key: ContractKey) -> None:
@@ -390,7 +392,7 @@ class Positions:
             self._move_on(one, moved)
 
     def _move_on(self, one: Adjustment, moved: Holding) -> None:
-        """Fold again where all of a contract goes on, if what comes there has changed."""
+        """Fold the contract into which another one was moved again, if what was moved has changed."""
         row = self._state.get(ADJUSTMENTS, f"{one.into} {one.seq}")
         assert row is not None, "both sides of a move are made together"
         elsewhere = moved.account if moved.account != row.account else ""
@@ -412,7 +414,7 @@ class Positions:
         expired: Sequence[Movement],
         before: Holding | None,
     ) -> Folded:
-        """Fold what is not in `start`, in its order, in the place of what was held `before`."""
+        """Fold the entries that are not in `start`, and replace the holding `before` by the result."""
         movements = [*(self._entries.movement(row) for row in rows), *expired]
         adjustments = () if start.last is not None else self._entries.adjustments(start.key)
         folded = fold(start, movements, decisions, self._entries.name_of(start), adjustments)
@@ -432,7 +434,7 @@ class Positions:
             self._needs_person(after)
 
     def _add_owners(self, account: str, folded: Folded, decisions: Sequence[OwnershipDecision]) -> None:
-        """Name the alerts that a decision gave lots to among those that the lots' executions touched."""
+        """Add the alerts that a decision gave lots to, to the owners of the lots' executions."""
         for number, exec_ids in folded.given.items():
             alerts = [one.alert for one in decisions[number].alerts]
             for exec_id in exec_ids:
@@ -444,7 +446,7 @@ class Positions:
     def _release(self, *, all_of_them: bool) -> None:
         """Fold what waited; without `all_of_them` only what no longer has a reason to wait.
 
-        With all its past, which a busy day makes long, a contract is folded only where it must be.
+        A contract is folded from its opening balance only if necessary, since that is long on a busy day.
         """
         known: list[ContractKey] = []
         for key in [key for key in self._waiting if key not in self.aside]:
@@ -458,7 +460,7 @@ class Positions:
             else:
                 known.append(key)
         if not known:
-            # A first start meets the whole day at once, and has none.
+            # So it is at a first start, which folds the whole day at once.
             return
         waited: dict[ContractKey, list[BookedExecution]] = {key: [] for key in known}
         for row in self._state.find(EXECUTIONS, "waiting", "1"):
@@ -469,7 +471,7 @@ class Positions:
 
     @names_contract
     def _fold_waited(self, key: ContractKey, rows: Sequence[BookedExecution]) -> None:
-        """Fold what waited of a contract that has a past."""
+        """Fold the waiting executions of a contract onto its holding."""
         for row in sorted(rows, key=lambda row: (row.moment, row.execution.exec_id)):
             self._fold_on(row, key, self._state.get(HOLDINGS, key.text()))
 
@@ -479,7 +481,7 @@ class Positions:
                 self.refold(holding.key)
 
     def _confirm(self, holding: Holding) -> bool:
-        """Keep what was folded where the opening balance turns out to be as it was taken to be."""
+        """Keep what was folded if the confirmed opening balance equals the assumed one; return whether."""
         key = holding.key
         unfolded = key in self._stale or key in self._late or key in self._waiting
         if unfolded or holding.expired or not holding.by_execution or self._entries.adjustments(key):

@@ -6,7 +6,7 @@ Owns identity and succession. Pure: it compares what records say, and reads no s
   `created_at` to the second or finer, whatever its conid or details say now. Where neither has such a
   `created_at`, it is about the same contract. It keeps everything that it owned.
 - A successor is another record of the same alerter and ticker that is about a contract that the old record
-  owns, or of the same contract as the old record did. It takes over what is left, each contract by itself.
+  owns, or about the same contract as the old record. It takes over what is left, each contract by itself.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _TO_THE_SECOND = re.compile(r".*\d[T ]\d\d:?\d\d:?\d\d.*")
 
 
 def same_name(one: AlertId, other: AlertId, contract: Contract, names: AlerterNames) -> bool:
-    """Tell whether two records have the same alerter and ticker, in any spelling for this contract."""
+    """Return whether two records have the same alerter and ticker, in any spelling for this contract."""
     return alert_key(one, contract, names) == alert_key(other, contract, names)
 
 
 def same_alert_among(
     alerts: Iterable[Alert], gone: AlertState, contracts: Collection[Contract] = ()
 ) -> Alert | None:
-    """Return the record that is the same alert as one that is gone; they have its name already.
+    """Return the record that is the same alert as the one that is gone; all `alerts` have its name.
 
     `contracts` are those that it had.
     """
@@ -43,14 +43,15 @@ def same_alert_among(
 
 
 def is_dated(alert: AlertId) -> bool:
-    """Tell whether a record says to the second when it was created; else its contract identifies it too."""
+    """Return whether a record's time of creation is to the second; if not, its contract identifies it too."""
     return _TO_THE_SECOND.fullmatch(alert.created_at.strip()) is not None
 
 
 def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
-    """Tell whether a record takes over what one that is gone owns of a contract.
+    """Return whether a record takes over what the record that is gone owns of a contract.
 
-    One that named neither a conid nor a day of expiry meant that of the contract it owns, where that fits.
+    An old record that names neither a conid nor a day of expiry counts as naming that of the contract it
+    owns, where its other details fit.
     """
     if speaks_of(contract, alert) is not None:
         return True
@@ -73,7 +74,7 @@ def _same_identity(alert: Alert, gone: AlertState, contracts: Collection[Contrac
 
 
 def _with_expiry(record: Alert, contracts: Iterable[Contract]) -> Alert:
-    """Have a record that names no expiry mean that of its conid's contract, where it is among these."""
+    """Return a record without expiry with that of its conid's contract, if that is among these."""
     named = (each for each in contracts if each.con_id in record.con_ids)
     days = [day for each in named for day in days_of(each)[:1]]
     if record.expiry.usable or not days:

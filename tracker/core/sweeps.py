@@ -16,13 +16,13 @@ class Sweeps:
         self._open: dict[int, str] = {}
         """request -> account"""
         self._stale: set[int] = set()
-        """Requests that were asked before the last break."""
+        """Requests that were sent before the last break."""
         self._quiet: dict[int, str] = {}
-        """Those that nobody waits for any longer, and whose end may come still."""
+        """Requests that are no longer waited for, and whose end may still come."""
         self._over: set[str] = set()
-        """Accounts of which a sweep asked since the last break is over: ended, quiet or timed out."""
+        """Accounts of which a sweep requested since the last break is over: ended, quiet or timed out."""
         self.ended: set[str] = set()
-        """Those of which one ended; no answer about positions is certain of the others."""
+        """Accounts of which such a sweep ended; no answer about positions is certain for the others."""
 
     @property
     def under_way(self) -> bool:
@@ -76,7 +76,7 @@ class Sweeps:
         return self._open.pop(request, "")
 
     def broke(self) -> None:
-        """Let what is under way settle nothing: IBKR was away."""
+        """Let the sweeps in progress prove nothing, since the link to IBKR was lost."""
         self._quiet.clear()
         self._over.clear()
         self.ended.clear()

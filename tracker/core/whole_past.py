@@ -1,4 +1,4 @@
-"""Gather the entries of a contract from its beginning: opening balance, executions, expirations.
+"""Gather all entries of a contract: opening balance, executions, expirations.
 
 Owns the choice of those entries. It keeps nothing, and puts nothing into the state.
 """
@@ -29,7 +29,7 @@ class WholePast:
         self._sweeps = sweeps
 
     def of(self, key: ContractKey) -> tuple[Holding, list[BookedExecution], list[Movement]]:
-        """Return a contract's opening balance, its executions in force, and its expirations behind them."""
+        """Return a contract's opening balance, its executions in force, and the expirations after them."""
         everything = self._state.find(EXECUTIONS, "contract", key.text())
         rows = [row for row in everything if row.counted]
         start = self.with_opening_balance(key, everything, self._state.get(HOLDINGS, key.text()))
@@ -37,7 +37,7 @@ class WholePast:
         return at_opening_balance(start), rows, self._entries.expired(key, last)
 
     def folded(self, key: ContractKey, more: Sequence[Movement] = ()) -> Folded:
-        """Fold a contract with all that is booked and with `more`, without keeping it."""
+        """Fold a contract with all booked executions and `more`, without keeping the result."""
         start, rows, expired = self.of(key)
         movements = [*(self._entries.movement(row) for row in rows), *expired, *more]
         decisions, adjustments = self._entries.decisions(key), self._entries.adjustments(key)
@@ -46,18 +46,18 @@ class WholePast:
     def with_opening_balance(
         self, key: ContractKey, rows: Sequence[BookedExecution], holding: Holding | None
     ) -> Holding:
-        """Return the contract's holding as it was before its first execution."""
+        """Return the contract's holding before its first execution."""
         anew = holding is None or self._sweeps.is_over(key.account)
         if holding is None:
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
         elif settled := [one for one in self._entries.adjustments(key) if one.settled]:
             if holding.baseline is Baseline.SNAPSHOT:
-                # What the broker said since counts from there; what was held at first stays as it was.
+                # The adjustments hold what the broker listed since; the opening balance stays as it was.
                 return holding
             return self._certainty.behind_adjustments(rows, holding, settled)
         elif not rows:
-            return holding  # All that was ever here came from elsewhere, and was taken back.
+            return holding  # Everything here was moved in from elsewhere, and taken back.
         answer = self._state.get(SNAPSHOTS, "last")
         usable = answer is not None and anew and key.text() not in answer.disturbed
         return self._certainty.begin(rows, holding, answer if usable else None)
