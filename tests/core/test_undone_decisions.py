@@ -31,6 +31,19 @@ def test_undone_assignment_goes_back_to_whom_it_was() -> None:
     assert (quantity(story), quantity(story, SUCCESSOR)) == (6, 0)
 
 
+def test_undone_assignment_goes_to_another_spelling_that_was_noted_twice() -> None:
+    """A process found the record under its other name and ended; the next one found that once more."""
+    story = Held(10)
+    fill = exec_id(101)
+    other = ALERT._replace(alerter="Robindahood Alerts")
+    story.note(Source.PERSON, "assign", ACCOUNT, fill, *alert_fields(ALERT))
+    seq = story.seq
+    for _ in range(2):
+        story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(other), "", "whole")
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
+    assert quantity(story, other) == 10
+
+
 def test_undone_assignment_of_what_was_nobodys() -> None:
     story = Held(10, unmatched)
     fill = exec_id(101)

@@ -16,6 +16,7 @@ from tracker.core.model import AlertId, AlertUpdate, Frame
 from tracker.core.ownership import Ownership
 from tracker.core.state import ALERTS, OUTBOX, LedgerState
 from tracker.core.state_rows import AlertState, ContractKey, Delivery, alert_text
+from tracker.core.succession import is_former_name
 
 
 class RecordChanges:
@@ -53,7 +54,8 @@ class RecordChanges:
         known = dict.fromkeys((*folded, *self._ownership.waiting_of(old)))
         keys = [key for key in known if not contracts or key.text() in contracts]
         if not self._ownership.succeed(frame, old, new, keys, whole=whole):
-            if whole:
+            # What it handed on already stays its successor's, also where a process that ended noted it first.
+            if whole and (alert_state.successor is None or is_former_name(new, old)):
                 self._rename(frame, alert_state, new)
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)

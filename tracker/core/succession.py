@@ -24,6 +24,7 @@ from tracker.core.model import Alert, AlertId, Contract, Expiry, ExpiryKind, Rul
 from tracker.core.references import alert_key
 from tracker.core.state_rows import AlertState
 
+_UNTIL = " until "
 _TO_THE_SECOND = re.compile(r".*\d[T ]\d\d:?\d\d:?\d\d.*")
 
 
@@ -63,6 +64,19 @@ def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
     symbols = {symbol_key(record.symbol), symbol_key(alert.symbol)}
     one_symbol = len(symbols) == 1 or symbols <= tickers_of(contract)
     return one_symbol and same_details(_with_expiry(record, [contract]), alert)
+
+
+def former_name(alert: AlertId, newest: int) -> AlertId:
+    """Return the name of what had an alert's identity before another contract's record has it.
+
+    `newest` is the number of the last frame that changed what it owned.
+    """
+    return alert._replace(created_at=f"{alert.created_at}{_UNTIL}{newest}".strip())
+
+
+def is_former_name(name: AlertId, alert: AlertId) -> bool:
+    """Tell whether a name is one that `former_name` gave to what had the alert's identity."""
+    return name.created_at.startswith(f"{alert.created_at}{_UNTIL}".lstrip())
 
 
 def _same_identity(alert: Alert, gone: AlertState, contracts: Collection[Contract]) -> bool:

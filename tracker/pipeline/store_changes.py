@@ -40,7 +40,7 @@ from tracker.core.state_rows import (
     alert_text,
     owners_of,
 )
-from tracker.core.succession import is_dated, same_alert_among, same_name, takes_over
+from tracker.core.succession import former_name, is_dated, same_alert_among, same_name, takes_over
 from tracker.pipeline.careful_match import CarefulMatch
 from tracker.pipeline.retry_clock import RetryClock
 
@@ -240,7 +240,7 @@ class StoreChanges:
         if any(takes_over(now, alert_state, holding.contract) for holding, _ in owned):
             return None
         newest = max((mine.last.seq for _, mine in owned), default=0)
-        return alert_state.alert._replace(created_at=f"{alert_state.alert.created_at} until {newest}".strip())
+        return former_name(alert_state.alert, newest)
 
     def _records_like(self, alert_state: AlertState, executions: Iterable[Execution]) -> list[Alert]:
         """Return the other records of the alerter and ticker: those of the same spelling first, then the
