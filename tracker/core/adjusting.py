@@ -1,15 +1,15 @@
 """Change lots and alert positions by a position adjustment.
 
-Owns the arithmetic of a change that no execution caused, as a pure function. It never looks anything up.
+Owns the arithmetic of a change that no execution caused, as a pure function. It reads no state.
 
 - An increase: a lot without owner.
 - A decrease: takes the opening balance, then lots without owner, then owned ones, the oldest first.
 - A known ratio scales everything, including prices.
-- A change to the other side of zero: all lots go, then a lot without owner comes.
-- A move into another contract or account: all lots go, and come there with their owners.
+- A change to the other side of zero: removes all lots, then adds a lot without owner.
+- A move into another contract or account: moves all lots there with their owners.
 
 An adjustment that brings an alert to zero closes it with its cause. Until a second answer agrees, a
-difference counts only where it adds to the side that is held, or where nothing is held.
+difference counts only if it enlarges the position, or if nothing is held.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, .
 
 
 def counts(ours: Decimal, listed: Decimal) -> bool:
-    """Tell whether what the broker listed counts for what a fill closes before a second answer agrees."""
+    """Return whether the broker's quantity counts for what a fill closes before a second answer agrees."""
     return bool(listed) and ours * (listed - ours) >= 0
 
 
@@ -61,7 +61,7 @@ def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, .
 
 
 def _joined(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:
-    """Add what was held elsewhere; where the two are of opposite sides what is left has no owner."""
+    """Add what was held elsewhere; if the two are of opposite sides, what is left has no owner."""
     ratio = one.ratio or Decimal(1)
     total = one.moved * ratio
     if holding.held * total < 0:
@@ -98,7 +98,7 @@ def _with(here: AlertPosition | None, there: AlertPosition, ratio: Decimal) -> A
 
 
 def _brought_to(holding: Holding, one: Adjustment, held: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:
-    """Change a holding to what the broker said: first take lots away, then add."""
+    """Change a holding to the broker's quantity: first remove lots, then add."""
     ours = holding.held
     kept = held if held * ours > 0 else ZERO
     touched: tuple[AlertId, ...] = ()

@@ -1,7 +1,7 @@
-"""The rows of state about what is held without an execution that explains it.
+"""The rows of state about positions that no execution explains.
 
-Owns unexplained differences and position adjustments. Rows are frozen, as those of `state_rows`; they decide
-nothing.
+Owns unexplained differences and position adjustments. Rows are frozen, like those of `state_rows`; they
+decide nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ TRANSFERRED: Final = "transferred"
 
 
 class Adjustment(Struct, frozen=True):
-    """Say what the broker held at a place among the executions, where the executions do not explain it.
+    """Hold what the broker held at a place among the executions, where the executions do not explain it.
 
-    It holds a quantity, not a change: the change is what the executions before its place do not explain.
+    It is a quantity, not a change: the change is what the executions before its place do not explain.
     """
 
     account: str
@@ -33,29 +33,29 @@ class Adjustment(Struct, frozen=True):
     seq: int
     """The frame with which it was made, which is also its ID."""
     place: Moment
-    """Second behind which it stands, and the frame up to which executions of this very second stand before
-    it, as of a decision."""
+    """The second that it comes after, and the frame up to which executions of this second are before it, as
+    for a decision."""
     cause: str
     held: Decimal | None = None
-    """What was held; None where the ratio alone is known."""
+    """What was held; None if only the ratio is known."""
     ratio: Decimal | None = None
     """New units for one old unit: scales every lot, and its price with it."""
     note: str = ""
     at: datetime | None = None
     """When it was made, by our clock."""
     told: bool = False
-    """A person or a report gave its cause; else two answers of the broker agree."""
+    """Whether a person or a report gave its cause; else two answers of the broker agree."""
     undone: bool = False
     amount: Decimal | None = None
     """By how much the broker's answer differed; None where none was compared."""
     replaced_by: str = ""
     """The adjustment that gives the cause, made after this one; empty while there is none."""
     into: str = ""
-    """Contract and account, as `ContractKey.text`, in which all of it goes on, with its lots and owners."""
+    """Contract and account, as `ContractKey.text`, into which all of it moves, with its lots and owners."""
     came_from: str = ""
-    """The same of where `moved` was held before; `ratio` is new units for one old unit then."""
+    """Contract and account, in the same form, from which `moved` came; `ratio` is new units for one old."""
     moved: Decimal = ZERO
-    """What was held there, in old units, as are the lots and the alerts' positions in them."""
+    """What was held there, in old units, like the lots and the alerts' positions in them."""
     lots: tuple[Lot, ...] = ()
     alerts: tuple[AlertPosition, ...] = ()
 
@@ -69,7 +69,7 @@ class Adjustment(Struct, frozen=True):
 
     @property
     def as_difference(self) -> Difference:
-        """Return what the broker's answers showed, of one that two of them agreed on."""
+        """Return the difference that became this adjustment, which two answers agreed on."""
         assert self.held is not None, "an answer said what was held"
         assert self.amount is not None, "an answer was compared"
         here = (self.account, self.con_id)
@@ -82,7 +82,7 @@ class Difference(Struct, frozen=True):
     account: str
     con_id: int
     listed: Decimal
-    """What the broker held."""
+    """The broker's quantity."""
     amount: Decimal
     """The broker's quantity less ours, later fills included in both."""
     place: Moment
@@ -93,7 +93,7 @@ class Difference(Struct, frozen=True):
     after_gap: bool = False
     """Whether a day is unproven, so that missed fills are the likely cause."""
     over: bool = False
-    """Whether it was settled, or a later answer did not show it."""
+    """Whether it became an adjustment, or a later answer did not show it."""
 
     @property
     def provisional(self) -> Adjustment:

@@ -328,7 +328,7 @@ def shared_names(state: LedgerState, holding: Holding, mine: AlertPosition) -> s
 
 
 def _is_there(state: LedgerState, alert: AlertId) -> bool:
-    """Tell whether a record that shared a fill still shows it."""
+    """Return whether a record that shared a fill still shows it."""
     row = state.get(ALERTS, alert_text(alert))
     return row is None or not (row.gone or row.successor is not None)
 
@@ -405,13 +405,13 @@ def queue_update(
 
 
 def _is_news_of_another(booked: BookedExecution, alert: AlertId, before: AlertUpdate | None) -> bool:
-    """Tell whether the last update comes from a sale whose reference names another alert."""
+    """Return whether the last update comes from a sale whose reference names another alert."""
     shown = before.last_order_update if before is not None else None
     return alert in booked.foreign and (shown or {}).get("exec_id") != booked.execution.exec_id
 
 
 def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
-    """Tell whether a record that shows no open position had one since it was last shown."""
+    """Return whether a record that shows no open position had one since it was last shown."""
     opened = (after.position or {}).get("opened_at")
     closed = (before.position or {}).get("closed_at") if before is not None else None
     return opened is not None and (closed is None or str(opened) > str(closed))
@@ -426,7 +426,7 @@ def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPositio
 
 
 def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> bool:
-    """Tell whether the broker, later than what closed it, still holds what we take for closed."""
+    """Return whether the broker, later than what closed it, still holds what we take for closed."""
     told = state.get(POSITIONS, holding.key.text())
     if told is None or told.position.quantity in (ZERO, holding.held - holding.pending):
         return False

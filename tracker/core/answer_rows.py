@@ -1,7 +1,7 @@
 """The rows of state about the broker's answers on positions.
 
 Owns the last certain answers about each account, and what they listed for contracts that were never traded.
-Rows are frozen, as those of `state_rows`; they decide nothing.
+Rows are frozen, like those of `state_rows`; they decide nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tracker.core.model import Moment
 
 
 class PositionAnswer(Struct, frozen=True):
-    """Hold what a certain answer says of one account."""
+    """Hold what an answer lists for one account."""
 
     asked: Moment
     ended: Moment
@@ -34,13 +34,13 @@ class ListedChange(Struct, frozen=True):
     """As `ContractKey.text`."""
     before: Decimal
     asked: Moment
-    """When the answer with the other quantity was asked for."""
+    """When the answer with the other quantity was requested."""
 
 
 class CertainAnswers(Struct, frozen=True):
-    """Hold an account's last certain answer, and the last one behind which a complete sweep was asked.
+    """Hold an account's last certain answer, and the last one after which a complete sweep was requested.
 
-    `between` are the last of those between the two that say something else each, oldest first.
+    `between` are the last different answers between the two, oldest first.
     """
 
     account: str
@@ -48,13 +48,13 @@ class CertainAnswers(Struct, frozen=True):
     swept: PositionAnswer | None = None
     between: tuple[PositionAnswer, ...] = ()
     news: dict[str, Decimal] = {}
-    """What sweeps brought of each contract since the last answer that was asked for behind one."""
+    """ContractKey text -> the quantity that sweeps brought since the last answer requested after a sweep."""
     began: Moment | None = None
-    """When the first certain answer was asked for; None in a journal from before this was kept."""
+    """When the first certain answer was requested; None in a journal of an older version."""
     changes: tuple[ListedChange, ...] = ()
-    """The last of contracts that were never traded, oldest first."""
+    """The last changes of contracts that were never traded, oldest first."""
     guess: PositionAnswer | None = None
-    """The last answer that listed something of it and was not certain."""
+    """The last answer that listed something of the account and was not certain."""
 
     @property
     def all(self) -> list[PositionAnswer]:

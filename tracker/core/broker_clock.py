@@ -1,10 +1,10 @@
 """How far our clock is ahead of the broker's, and the broker's time for our own moments.
 
-Owns the skew: our time at the receipt of a current-time answer (49) less what it says. Execution times are
-the broker's; an alert's written time and the receipt of frames are ours, so they meet only through this.
-The broker gives whole seconds, so less than `UNSEEN` of difference is none. It reports a clock that is
-`TOLD` or more off, and of a pushed execution whose time is `FAR` from its receipt: one of the two is in
-another zone then.
+Owns the skew: our time at the receipt of a current-time answer (49) less the time in it. Execution times are
+by the broker's clock; an alert's written time and the receipt of frames are by ours, so the skew is needed to
+compare the two. The broker gives whole seconds, so a difference below `UNSEEN` counts as none. A clock that
+is off by `TOLD` or more is reported, and so is a pushed execution whose time is `FAR` from its receipt: then
+one of the two is in another zone.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ UNSEEN: Final = timedelta(seconds=2)
 TOLD: Final = timedelta(seconds=5)
 FAR: Final = timedelta(minutes=15)
 _NOTICED: Final = timedelta(seconds=10)
-"""Within this after our clock was set the broker's is asked for, and has answered."""
+"""The time within which, after our clock was set, the broker's time is requested and answered."""
 _KEPT: Final = 8
-"""How many times that our clock was set are remembered."""
+"""How many settings of our clock are remembered."""
 _HALF: Final = timedelta(seconds=0.5)
-"""What a time that is cut to the second lacks on average."""
+"""The part of a second that a time cut to the second lacks on average."""
 
 
 class BrokerTimes:
@@ -40,7 +40,7 @@ class BrokerTimes:
         """The skew that was last reported."""
 
     def set_clock(self, frame: Frame, time: BrokerTime) -> list[TrackerEvent]:
-        """Take in what the broker's clock shows; return the event that ours is off, or right again."""
+        """Process the broker's time; return the event that our clock is off, or right again."""
         before = self._state.get(CLOCK, "last")
         self.skew = skew_of(time.at, frame.received_at)
         earlier = before.earlier if before is not None else ()
@@ -60,7 +60,7 @@ class BrokerTimes:
         return [TrackerEvent(EventKind.CLOCK, frame.received_at, what)]
 
     def far_from_receipt(self, booked: BookedExecution) -> list[TrackerEvent]:
-        """Return the event that a pushed execution's time is far from when it came."""
+        """Return the event that a pushed execution's time is far from its receipt."""
         execution = booked.execution
         if execution.request_id != LIVE or not execution.time_known:
             return []
@@ -79,10 +79,10 @@ class BrokerTimes:
 
 
 def as_shown_now(written: datetime, clock: BrokerClock | None, now: datetime) -> datetime:
-    """Return a time that was written by our clock as the clock would have shown it as it is set now.
+    """Return a time that was written by our clock as the clock would show it with its present setting.
 
-    `now` is what it shows. A time that would be before the clock was set last, or is still to come, was
-    written before that.
+    `now` is the clock's time. A written time that is in the future, or would be before the clock was last
+    set, was written before it was set.
     """
     if clock is None or not clock.earlier:
         return written
@@ -108,6 +108,6 @@ def words_for(skew: timedelta) -> str:
 
 
 def skew_of(told: datetime, received_at: datetime) -> timedelta:
-    """Return how far the clock that a receipt is stamped by is ahead of the one that a time was read from."""
+    """Return how far the clock of a receipt is ahead of the clock of a time."""
     ahead = received_at - (told + _HALF)
     return timedelta(0) if abs(ahead) < UNSEEN else ahead

@@ -1,4 +1,4 @@
-"""The rows of state about the broker's clock beside ours.
+"""The rows of state about the broker's clock and ours.
 
 Rows are frozen, as those of `state_rows`; they decide nothing.
 """
@@ -19,13 +19,13 @@ class EarlierSkew(Struct, frozen=True):
 
 
 class BrokerClock(Struct, frozen=True):
-    """Hold what the broker's clock showed when we last asked."""
+    """Hold the broker's time as of our last request."""
 
     told: datetime
     """Cut to the second by the broker."""
     received_at: datetime
     """By our clock."""
     skew_seconds: float = 0.0
-    """How far our clock is ahead of the broker's; 0 where they agree as far as whole seconds can tell."""
+    """How far our clock is ahead of the broker's; 0 where they agree as far as whole seconds show."""
     earlier: tuple[EarlierSkew, ...] = ()
     """The same before each time that it was set, oldest first."""

@@ -5,14 +5,14 @@ IBKR broke. It changes no quantity, and never treats a missing answer as an empt
 
 Rules
 - A sweep of an account is proof up to the moment of its request, when it ended, contained every execution
-  already journalled for that day (the note `proof`, before or behind the End), and neither the connection
-  nor the link to IBKR broke between request and end, nor was that link broken when it was asked.
+  already journalled for that day (the note `proof`, before or after the End), and neither the connection
+  nor the link to IBKR broke between request and end, nor was that link broken when it was requested.
 - A sweep reaches back to midnight only, so a day is proven when, for every managed account, its last proof
   lies at most `REACH` before the day's end and nothing broke between the two. Else the day is a gap.
-- A gap closes by a sweep asked before the day's end that ended behind it; by positions, when a complete
+- A gap closes by a sweep requested before the day's end that ended after it; by positions, when a complete
   snapshot equals the ledger everywhere; by a Flex report that covers the day; or by a person.
 - Days count from the journal's first connection on.
-- What it is now the broker's clock tells: the receipt of a frame, less how far our clock is ahead.
+- The present time is the broker's: the receipt of a frame, less how far our clock is ahead.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Completeness:
         self._zone = zone
         self._link = state.get(LINKS, "last") or LoginState()
         self._judge_again = datetime.min.replace(tzinfo=UTC)
-        """When the day after the last judged one ends; nothing is to be judged before."""
+        """When the day after the last judged one ends; there is nothing to judge before."""
         self._sweeps: dict[str, _Sweep] = {}
         """account -> its newest request, of which there is one at a time; empty for all accounts at once"""
         self.skew = timedelta(0)
@@ -80,7 +80,7 @@ class Completeness:
     def apply(self, frame: Frame, fact: BrokerFact | None, entry: Entry | None) -> list[TrackerEvent]:
         """Take one frame, a fact or a note of our own; return the gaps that it opened or closed."""
         if isinstance(entry, LinkUp | LinkDown):
-            # Nobody was there to see since when; so this comes ahead of judging the days before.
+            # It is unknown since when, so this must precede judging the days before.
             self._broke()
         events = self.judge(frame)
         match fact:
@@ -91,7 +91,7 @@ class Completeness:
                 self._put(replace(self._link, severed=True))
             case Notice(_, code, _) if code in RESTORED:
                 if not self._link.severed:
-                    # It was lost before this link began, with no word: what was answered so far is old.
+                    # It was lost without a notice before this connection began: all answers so far are old.
                     self._broke()
                 self._put(replace(self._link, severed=False))
             case None:
@@ -118,7 +118,7 @@ class Completeness:
         equal = [gap for gap in gaps if _equals(self._state, snapshot, gap, self._day(self._at(frame)))]
         return [self._close(gap, GapEnd.POSITIONS, frame) for gap in equal]
 
-    # What was asked and answered
+    # Requests and answers
 
     def _note(self, frame: Frame, entry: Entry | None) -> list[TrackerEvent]:
         match entry:
@@ -148,7 +148,7 @@ class Completeness:
     def _end(
         self, frame: Frame, request: int, *, ended: bool = False, contained: bool = False
     ) -> list[TrackerEvent]:
-        """Take one of the two halves of a proof, its end or its content."""
+        """Note one of the two halves of a proof, its end or its content."""
         account = self._account(request)
         if account is None:
             return []
@@ -227,7 +227,7 @@ class Completeness:
         return [] if gap is None or gap.closed_how else [self._close(gap, how, frame)]
 
     def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> TrackerEvent:
-        # A person may take it back, and then it is judged as before.
+        # A person may undo that; then the day is judged as before.
         baseline = gap.baseline if how is GapEnd.PERSON else {}
         closed = {"closed_at": frame.received_at, "closed_how": how.value, "closed_seq": frame.seq}
         self._state.put(GAPS, replace(gap, baseline=baseline, **closed))
@@ -257,7 +257,7 @@ class Completeness:
 
 
 def proven_until(state: LedgerState, accounts: Collection[str] = ()) -> datetime | None:
-    """Return up to when every managed account is proven, None where one of them never was.
+    """Return the time up to which every managed account is proven; None if one of them never was.
 
     `accounts` empty means those of the newest connection.
     """
@@ -272,10 +272,10 @@ def proven_until(state: LedgerState, accounts: Collection[str] = ()) -> datetime
 
 
 def _equals(state: LedgerState, snapshot: Snapshot, gap: Gap, today: date) -> bool:
-    """Tell whether the broker holds what the ledger has, had nothing been missed in a gap.
+    """Return whether the broker holds exactly what the ledger has, so that a gap missed nothing.
 
-    What a contract held before our first execution of it is taken from before the gap, since a baseline from
-    behind it contains what was missed. An expired contract that is no longer held tells nothing.
+    Opening balances must be from before the gap, since one from after it contains what was missed. An expired
+    contract that is no longer held proves nothing.
     """
     expected: dict[str, Decimal] = dict(gap.baseline)
     expired: set[str] = set()

@@ -1,10 +1,11 @@
-"""Find the versions of an execution, and put the highest version in force, in the place of the first.
+"""Handle corrections: find the versions of an execution, and put the highest in force, in the first's place.
 
-Owns which rows are versions of one execution: four segments of the execId, alike but for the last, of the
-same order, contract and side. What follows for positions and sums the ledger decides.
+Owns which rows are versions of one execution: their execIds have four segments that differ in the last only,
+and order, contract and side are the same. The ledger decides what follows for positions and sums.
 
-A report may list a trade without its execId. It is named by what it says (`without_exec_id`), and the
-execution that says the same is another version of it, whichever comes first: it is in force in its place.
+A report may list a trade without its execId. Such a trade gets a name made of its details
+(`without_exec_id`). The execution with the same details is another version of it, whichever comes first, and
+is in force in its place.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _UNNAMED: Final = "flex-trade-"
 
 
 def without_exec_id(execution: Execution, number: int) -> str:
-    """Return by what a trade is named that a report lists without its execId: what it says of itself.
+    """Return the name of a trade that a report lists without its execId, made of its details.
 
-    `number` tells apart the trades of one report that say the same, 1 for the first one.
+    `number` distinguishes trades of one report with the same details; the first has 1.
     """
     signed, price = (
         f"{value.normalize():f}".replace(".", "_") for value in (execution.signed, execution.price)
@@ -34,24 +35,24 @@ def without_exec_id(execution: Execution, number: int) -> str:
 
 
 def has_exec_id(exec_id: str) -> bool:
-    """Tell whether an execution is named by the broker's execId, or as its rows that have none are."""
+    """Return whether an execution has the broker's execId, and no name made of its details."""
     return not exec_id.startswith(_UNNAMED)
 
 
 def has_unnamed(state: LedgerState, account: str) -> bool:
-    """Tell whether a trade without execId was booked of an account."""
+    """Return whether a trade without execId was booked in an account."""
     return state.has_key_from(EXECUTIONS, f"{account} {_UNNAMED}")
 
 
 class Unnamed:
-    """Know the accounts of which a trade without execId was booked, since hardly any ever is."""
+    """Remember the accounts in which a trade without execId was booked, which is rare."""
 
     def __init__(self, state: LedgerState) -> None:
         self._state = state
         self._known: dict[str, bool] = {}
 
     def any_of(self, execution: Execution) -> bool:
-        """Tell whether an execution is such a trade, or may say what one says."""
+        """Return whether an execution is such a trade, or may be another version of one."""
         account = execution.account
         if not has_exec_id(execution.exec_id):
             self._known[account] = True
@@ -76,7 +77,7 @@ def versions_of(state: LedgerState, execution: Execution, unnamed: Unnamed) -> l
 
 
 def unnamed_as(state: LedgerState, execution: Execution) -> list[BookedExecution]:
-    """Return the versions of a trade without execId that says what an execution says, if there is one."""
+    """Return the versions of the trade without execId that has an execution's details, if there is one."""
     for row in _alike_unnamed(state, execution):
         if _is_free(row) and _may_be_same_order(row.execution, execution):
             return [row, *_of_root(state, row.execution, beside=row)]
@@ -84,9 +85,9 @@ def unnamed_as(state: LedgerState, execution: Execution) -> list[BookedExecution
 
 
 def named_as(state: LedgerState, unnamed: Execution, beside: Sequence[str] = ()) -> list[BookedExecution]:
-    """Return the versions of an execution that says what a trade without execId says, if there is one.
+    """Return the versions of the execution that has the details of a trade without execId, if there is one.
 
-    One of which such a trade is known already is another one, and so are those whose execId is `beside`.
+    An execution that already has such a trade is another one, and so are those with execIds in `beside`.
     """
     key = f"{unnamed.account} {unnamed.contract.con_id}"
     for row in state.find(EXECUTIONS, "contract", key):
@@ -118,7 +119,7 @@ def _of_root(
 
 
 def _alike_unnamed(state: LedgerState, execution: Execution) -> Iterator[BookedExecution]:
-    """Yield the trades without execId that say what an execution says, in the order of their numbers."""
+    """Yield the trades without execId that have an execution's details, in the order of their numbers."""
     number = 1
     while row := state.get(EXECUTIONS, f"{execution.account} {without_exec_id(execution, number)}"):
         yield row
@@ -126,12 +127,12 @@ def _alike_unnamed(state: LedgerState, execution: Execution) -> Iterator[BookedE
 
 
 def _in_place_of(state: LedgerState, row: BookedExecution) -> BookedExecution | None:
-    """Return the execution with an execId that is in the place of a trade without one."""
+    """Return the execution with an execId that took the place of a trade without one."""
     return None if _is_free(row) else state.get(EXECUTIONS, f"{row.execution.account} {row.superseded_by}")
 
 
 def _claimed_by(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
-    """Yield the trade without execId in whose place an execution is, with its versions."""
+    """Yield the trade without execId whose place an execution took, with its versions."""
     if not has_exec_id(row.execution.exec_id):
         return
     for other in _alike_unnamed(state, row.execution):
@@ -142,7 +143,7 @@ def _claimed_by(state: LedgerState, row: BookedExecution) -> Iterator[BookedExec
 
 
 def _under_other_name(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
-    """Yield the execution that is in the place of a trade without execId, with its versions."""
+    """Yield the execution that took the place of a trade without execId, with its versions."""
     if has_exec_id(row.execution.exec_id):
         return
     named = _in_place_of(state, row)
@@ -152,7 +153,7 @@ def _under_other_name(state: LedgerState, row: BookedExecution) -> Iterator[Book
 
 
 def _is_free(row: BookedExecution) -> bool:
-    """Tell whether no execution is in the place of a trade without execId."""
+    """Return whether no execution took the place of a trade without execId."""
     return not row.superseded_by or not has_exec_id(row.superseded_by)
 
 
@@ -192,7 +193,7 @@ def put_in_force(
 
 
 def _rank(row: BookedExecution) -> tuple[int, bool]:
-    """Order versions: the gateway's first one counts more than what a report says of it without execId."""
+    """Order versions: the gateway's first version ranks above a report's trade without execId."""
     exec_id = row.execution.exec_id
     version, named = correction_version(exec_id), has_exec_id(exec_id)
     return (version if named or version > 1 else 0, named)

@@ -1,8 +1,8 @@
 """Compare what the broker holds with our holdings, and find differences that no execution explains.
 
-Owns unexplained differences, and when one becomes a position adjustment: a second certain answer, at least
-`WITNESS` later with a sweep between, shows the same; `VANISHED` where a position went whole. An option goes
-from its expiry day on by `expirations` only. It folds nothing itself.
+Owns unexplained differences, and when one becomes a position adjustment: when a second certain answer, at
+least `WITNESS` later with a sweep between, shows the same; `VANISHED` later if a whole position is gone. From
+its expiry day on, an option that disappears is left to `expirations`. It folds nothing itself.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from tracker.core.untraded import held_before
 WITNESS: Final = timedelta(minutes=1)
 VANISHED: Final = timedelta(minutes=5)
 ASK_AFTER: Final = timedelta(seconds=5)
-"""A position that was pushed is behind executions that are younger than this."""
+"""A pushed position may lack executions that are younger than this."""
 
 
 class Differences:
     """Compare answers with one ledger's state.
 
-    `zone` says when an expiry day begins; `positions` fold again what changed.
+    `zone` is the one in which an expiry day begins; `positions` folds again what changed.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Differences:
         self._positions = positions
 
     def compare(self, frame: Frame, swept: Callable[[str], int]) -> list[TrackerEvent]:
-        """Compare the answer just taken; return what is to be reported.
+        """Compare the answer just taken; return the events to report.
 
         `swept` returns the request, by its frame, of an account's last sweep that ended.
         """
@@ -99,9 +99,9 @@ class Differences:
         return events
 
     def adjust(self, frame: Frame, entry: AdjustmentTold, now: Moment) -> None:
-        """Make the adjustment that a person asked for, where there is something to adjust.
+        """Make the adjustment that a person entered, if there is something to adjust.
 
-        It stands where an unexplained difference was found, else behind all that is known.
+        Its place is that of the unexplained difference, else after everything that is known.
         """
         holding = self._state.get(HOLDINGS, entry.contract)
         waiting = self._state.get(DIFFERENCES, entry.contract)
@@ -147,7 +147,7 @@ class Differences:
         return Moment(second if holding.newest is None else max(second, holding.newest), frame.seq)
 
     def reported(self, frame: Frame, entry: PositionChanged) -> None:
-        """Make the adjustment that a report dates, in its place, where it fits what was held there."""
+        """Make the adjustment of a report, at its time, if it fits what was held then."""
         self._positions.settle()
         holding = self._state.get(HOLDINGS, entry.contract)
         if holding is None:
@@ -158,7 +158,7 @@ class Differences:
         fit = PositionHistory(self._state, entry.contract).fit(at, amount, ratio=ratio, leaves=leaves)
         if fit is None:
             return
-        # The report says what was held before, by the ratio and the change; a change alone does not.
+        # Ratio and change together imply what was held before; a change alone does not.
         confirmed = leaves or ratio is not None
         baseline = Baseline.SNAPSHOT if confirmed else holding.baseline
         holding = replace(holding, base=fit.base, baseline=baseline)
@@ -198,7 +198,7 @@ class Differences:
         self._positions.refold(ContractKey(waiting.account, waiting.con_id))
 
     def _settled_as(self, entry: AdjustmentTold, ratio: Decimal | None) -> Adjustment | None:
-        """Return what two answers agreed on and this explains, if that came before its cause."""
+        """Return the adjustment that two answers made and this one explains, if it came before its cause."""
         settled = settled_of(self._state, entry.contract)
         if settled is None:
             return None
@@ -220,9 +220,9 @@ class Differences:
         moved: Decimal,
         began: Holding | None = None,
     ) -> None:
-        """Have all of a contract go on in another one, or in another account.
+        """Move everything of a contract into another contract or account.
 
-        `began` is the holding of a contract that was perhaps never seen.
+        `began` is the holding of the other one, which was perhaps never seen before.
         """
         contract = contract_of(self._state, into, holding) if began is None else began.contract
         if contract is None or leads_to(self._state, into, holding.key.text()):
@@ -244,14 +244,14 @@ class Differences:
         self._state.put(HOLDINGS, target)
         self._state.put(ADJUSTMENTS, comes)
         self._state.put(ADJUSTMENTS, goes)
-        self._fold_again(holding.key)  # Which folds the target too, without regard to its difference.
+        self._fold_again(holding.key)  # This folds the target too, without its difference.
         self._fold_again(target.key)
 
     def _base_before(self, target: Holding, one: Adjustment, comes: Decimal) -> Decimal:
-        """Return the opening balance of a contract with executions that something comes into.
+        """Return the opening balance of a contract with executions that something is moved into.
 
-        Where it comes before the first of them, or before all that arrived behind the answer that it began
-        with, it is what the last certain answer before it listed.
+        If that happens before its first execution, or before all that arrived after the answer that it began
+        with, the balance is what the last certain answer before it listed.
         """
         key = target.key.text()
         history = PositionHistory(self._state, key)
@@ -265,15 +265,15 @@ class Differences:
         return base if before is None else before
 
     def _begins_behind_answer(self, holding: Holding) -> bool:
-        """Tell whether all executions arrived behind the answer that a holding began with."""
+        """Return whether all executions arrived after the answer that a holding began with."""
         asked, ended = holding.asked, holding.ended
         rows = self._state.find(EXECUTIONS, "contract", holding.key.text())
         return asked is not None and all(is_contained(row, asked, ended or asked) is False for row in rows)
 
     def _begun(self, key: ContractKey, contract: Contract, one: Adjustment, comes: Decimal) -> Holding:
-        """Return what was held of a contract without any execution before something comes: the broker's word.
+        """Return what was held of a contract without any execution before something was moved into it.
 
-        That is the last certain answer before it, else the newest one less what comes.
+        That is what the last certain answer before it listed, else the newest one less what was moved.
         """
         row = self._state.get(ANSWERS, key.account)
         base = held_before(row, key.text(), lambda asked: asked.seq >= one.place.seq)
@@ -298,19 +298,19 @@ class Differences:
             self._fold_again(holding.key)
 
     def _fold_again(self, key: ContractKey) -> None:
-        """Fold a contract with other adjustments, and keep of an open difference what they leave of it."""
+        """Fold a contract with other adjustments, and keep what they leave of an open difference."""
         self._positions.refold(key)
         self._measure_again(key.text())
 
     def asks(self, key: ContractKey, quantity: Decimal, now: Moment) -> bool:
-        """Tell whether a position that was pushed is a reason to ask for all of them."""
+        """Return whether a pushed position is a reason to request all of them."""
         holding = self._state.get(HOLDINGS, key.text())
         if holding is None or holding.held == quantity or self._positions.waits(key):
             return False
         return holding.newest is None or now.time - holding.newest >= ASK_AFTER
 
     def _compared(self, snapshot: Snapshot) -> Iterable[Holding]:
-        """Yield what the answer is certain of, with its opening balance confirmed before it."""
+        """Yield the holdings for which the answer is certain and whose opening balance was confirmed."""
         keys = {holding.key.text(): holding for holding in self._state.find(HOLDINGS, "held", "1")}
         # What is sold since is not listed, and may have a difference that waits.
         waiting = (f"{row.account} {row.con_id}" for row in self._state.find(DIFFERENCES, "open", "1"))
@@ -360,9 +360,9 @@ class Differences:
 
 
 def not_listed(state: LedgerState, holding: Holding) -> Difference | None:
-    """Return that the last answer lists nothing of an account in which we hold something; else None.
+    """Return the last answer's zero for a holding of an account of which it lists nothing; else None.
 
-    Such an answer is never certain, so nothing follows from it by itself; a person may say that it is so.
+    Such an answer is never certain and changes nothing by itself; a person may confirm it.
     """
     last = state.get(SNAPSHOTS, "last")
     link = state.get(LINKS, "last")
@@ -379,7 +379,7 @@ def not_listed(state: LedgerState, holding: Holding) -> Difference | None:
 
 
 def settled_of(state: LedgerState, key: str) -> Adjustment | None:
-    """Return the last adjustment of a contract that two answers agreed on and nobody has explained."""
+    """Return the last adjustment of a contract that two answers agreed on."""
     rows = state.find(ADJUSTMENTS, "contract", key)
     found = [row for row in rows if row.amount is not None and not row.undone]
     return max(found, key=lambda row: row.seq, default=None)
@@ -400,7 +400,7 @@ def contract_of(state: LedgerState, key: str, source: Holding) -> Contract | Non
 
 
 def leads_to(state: LedgerState, key: str, goal: str) -> bool:
-    """Tell whether a contract is another one, or goes on in it."""
+    """Return whether a contract is another one, or was moved into it."""
     if key == goal:
         return True
     rows = state.find(ADJUSTMENTS, "contract", key)

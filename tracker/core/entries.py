@@ -1,4 +1,4 @@
-"""Read from the state the entries of which a contract is folded.
+"""Read the entries of a contract from the state.
 
 Owns which rows are entries of a contract: executions as movements, decisions, expirations and adjustments. It
 folds nothing.
@@ -38,7 +38,7 @@ class ContractEntries:
         return sorted(found, key=lambda one: (one.seq, one.number))
 
     def adjustments(self, key: ContractKey) -> list[Adjustment]:
-        """Return the adjustments in force, and what an unexplained difference would become."""
+        """Return the adjustments in force, and the one that an unexplained difference would become."""
         rows = self._state.find(ADJUSTMENTS, "contract", key.text())
         found = sorted((row for row in rows if not row.undone), key=lambda row: row.seq)
         waiting = self._state.get(DIFFERENCES, key.text())
@@ -47,7 +47,7 @@ class ContractEntries:
         return found
 
     def is_before_difference(self, booked: BookedExecution, key: ContractKey) -> bool:
-        """Tell whether an execution stands before an unexplained difference, and so changes what it is."""
+        """Return whether an execution belongs before an unexplained difference, and so changes its size."""
         waiting = self._state.get(DIFFERENCES, key.text())
         return (
             waiting is not None
@@ -56,7 +56,7 @@ class ContractEntries:
         )
 
     def expired(self, key: ContractKey, last: Moment | None) -> list[Movement]:
-        """Return the expirations behind the last execution: what traded later had not gone."""
+        """Return the expirations after the last execution: a contract that traded later had not expired."""
         return [
             Movement(gone.moment, "", ZERO, ZERO, expired=gone.cause)
             for gone in self._state.find(DEPARTURES, "contract", key.text())
@@ -81,7 +81,7 @@ class ContractEntries:
         *,
         by_reference: bool = False,
     ) -> Movement:
-        """Return how an execution moves its contract, its opening part for these owners."""
+        """Return how an execution moves its contract, with these owners of its opening part."""
         reference = read_reference(execution.order_ref, execution.contract, self._names)
         parts = correction_parts(execution.exec_id)
         return Movement(
@@ -101,14 +101,14 @@ class ContractEntries:
 
 
 def in_every_account(state: LedgerState, key: ContractKey) -> list[ContractKey]:
-    """Return a contract as each account of the login holds it, that of the key first."""
+    """Return the key of a contract in each account of the login, the given one first."""
     login = state.get(LINKS, "last")
     accounts = dict.fromkeys((key.account, *(login.accounts if login is not None else ())))
     return [ContractKey(account, key.con_id) for account in accounts]
 
 
 def current_record(state: LedgerState, alert: AlertId) -> AlertId:
-    """Follow a record to the newer one that took over what it owned."""
+    """Return the record that took over what a record owned, through all successors."""
     seen = {alert}
     while True:
         row = state.get(ALERTS, alert_text(alert))

@@ -1,7 +1,7 @@
-"""The rows of state about positions that went without executions.
+"""The rows of state about positions that ended without executions.
 
-Owns the first witnesses, and what two of them agreed on. Rows are frozen, as those of `state_rows`; they
-decide nothing.
+Owns the first witnesses, and the expirations that two of them agreed on. Rows are frozen, like those of
+`state_rows`; they decide nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tracker.core.model import Moment
 
 
 class Expiration(Struct, frozen=True):
-    """Record that a position went without executions, as two witnesses agreed."""
+    """Record that a position ended without executions, as two witnesses agreed."""
 
     account: str
     con_id: int

@@ -1,11 +1,11 @@
 """End a position in the ledger that ended without executions: expired, exercised or assigned.
 
 Owns the two-witness rule. The broker sends no execution for these (a BookTrade is only in the Flex report),
-so the position is missing from its answers and nothing says why. It is believed when two complete snapshots
-at least `APART` from one another lack it, the ledger held the same at both, a sweep asked between them ended,
-the link to IBKR broke at no time from the first to the second, and the contract's expiry day is over. A
-contract without an expiry never ends by this rule: that is a discrepancy, for a person. A position that was
-ended comes back when the contract trades later, or when an execution explains it.
+so the position is missing from its answers without a reason. It counts as ended when two complete snapshots
+at least `APART` from one another lack it, the ledger held the same at both, a sweep requested between them
+ended, the link to IBKR did not break from the first to the second, and the contract's expiry day is over. A
+contract without an expiry never ends by this rule: that is a discrepancy, for a person. An ended position
+comes back when the contract trades later, or when an execution explains why it was missing.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Expirations:
         return departed
 
     def _is_gone(self, holding: Holding, snapshot: Snapshot, link: LoginState) -> bool:
-        """Tell whether a snapshot of this login lacks a position that can expire."""
+        """Return whether a snapshot of this login lacks a position that can expire."""
         return (
             holding.contract.expiry is not None
             and holding.account in link.accounts
@@ -75,7 +75,7 @@ class Expirations:
         )
 
     def _agree(self, seen: MissingPosition, snapshot: Snapshot, holding: Holding) -> bool:
-        """Tell whether a second witness stands, with a sweep between the two and the expiry day over."""
+        """Return whether a second witness is valid: a sweep between the two, and the expiry day over."""
         proof = self._state.get(PROOFS, holding.account)
         swept = proof is not None and proof.swept is not None and proof.swept.seq > seen.ended.seq
         today = snapshot.asked.time.astimezone(self._zone).date()

@@ -14,11 +14,11 @@ from tracker.core.state_rows import ContractKey
 _Fold = TypeVar("_Fold", bound=Callable[..., Any])
 
 _BUGS: Final = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""What a fold raises that meets what it was not made for; a journal that cannot be read is none of these."""
+"""The errors by which a fold fails on unexpected entries; an unreadable journal is not among them."""
 
 
 class FoldFailed(Exception):
-    """The entries of one contract could not be folded; the cause says why."""
+    """Raised where the entries of one contract could not be folded; the cause says why."""
 
     def __init__(self, key: ContractKey, cause: Exception) -> None:
         super().__init__(f"what is held of {key.text()} could not be counted: {cause!r}")
@@ -27,7 +27,7 @@ class FoldFailed(Exception):
 
 
 def names_contract(folding: _Fold) -> _Fold:
-    """Have a method, whose first argument is a contract, raise FoldFailed with it."""
+    """Make a method, whose first argument is a contract, raise FoldFailed with that contract."""
 
     @wraps(folding)
     def named(owner: Any, key: ContractKey, *more: Any) -> Any:

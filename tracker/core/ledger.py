@@ -8,7 +8,7 @@ Rules
 | fact | what it changes |
 |---|---|
 | execution, new | booked with its match; folded into its contract |
-| execution, known | nothing, whatever carries it and however often |
+| execution, known | nothing, by whatever message and however often it comes |
 | correction: another version of a known execution | the highest is in force, in the first one's place |
 | execution of a combo (BAG) | booked, never folded: its legs are |
 | execution of an account that is not watched | booked and folded, matched to nothing |
@@ -145,7 +145,7 @@ class Ledger:
         self._times = BrokerTimes(state)
         self._ownership.skew = self._completeness.skew = self._times.skew
         self._undecided: dict[ExecutionKey, None] = {}
-        """The fills that this batch put before a person."""
+        """The fills of this batch that need a person."""
         self._dirty: dict[AlertId, dict[ContractKey, None]] = {}
         self._records = RecordChanges(state, self._ownership, self._touch, self._folded)
         self._events: list[TrackerEvent] = []
@@ -163,7 +163,7 @@ class Ledger:
         """Apply one frame; `fact` is what a broker frame says, None for the other sources."""
         entry = None
         if isinstance(fact, _IN_RUNS):
-            # They look neither at what is held nor at what is proven.
+            # These facts depend neither on positions nor on completeness.
             self._events += self._completeness.judge(frame)
         else:
             entry = read_entry(frame)
@@ -390,7 +390,7 @@ class Ledger:
             self._orders.new_link()
 
     def waits(self, key: ContractKey) -> bool:
-        """Tell whether executions of a contract are booked and not folded yet."""
+        """Return whether executions of a contract are booked and not folded yet."""
         return self._positions.waits(key)
 
     def waiting(self) -> list[Holding]:

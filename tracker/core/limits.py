@@ -93,7 +93,7 @@ def clean_text(text: str, length: int = TEXT_LENGTH) -> str:
 
 
 def is_plausible(day: date) -> bool:
-    """Tell whether a day, or the day of a time, lies within the years that count."""
+    """Return whether a day, or the day of a time, lies within the years that count."""
     return _FIRST_YEAR <= day.year <= _LAST_YEAR
 
 

@@ -12,12 +12,12 @@ from stock to option or from call to put, whatever an order's reference or a con
 | strike | symbol, right and strike equal, no usable expiry or only the fill's month, under a day old |
 | symbol | a stock fill and a record without option details, under a day old |
 
-- order_ref decides alone. Else every record that con_id or contract names is meant. Else strike or symbol
-  decide, if exactly one record agrees; several are ambiguous.
+- order_ref decides alone. Else every record that con_id or contract names matches. Else strike or symbol
+  decides, if exactly one record agrees; several are ambiguous.
 - A fill may be at most `early_fill` older than the record.
-- Where a record's age is unknown the strong rules hold (an open alert is the safe side), the weak do not.
-- A record that owns a part of the contract agrees by a weak rule beyond its first day, where no younger does.
-- An adjusted contract (corporate action) is meant by its conid alone.
+- If a record's age is unknown, the strong rules apply (an open alert is the safe side), the weak ones do not.
+- After its first day a record that owns a part of the contract agrees by a weak rule, if no younger one does.
+- An adjusted contract (corporate action) matches by its conid only.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ from tracker.core.references import Reference, alert_key, read_reference, writte
 
 _DAY: Final = timedelta(days=1)
 STRONG: Final = (Rule.CON_ID, Rule.CONTRACT)
-"""The rules that name a contract; several records may be meant by them."""
+"""The rules that name a contract; several records may match by them."""
 _BUILT_IN_NAMES: Final = AlerterNames()
 _NO_SKEW: Final = timedelta(0)
 
 
 def nothing_owned_by(alert: AlertId) -> bool:
-    """Say that a record owns no part of the contract."""
+    """Return False: the record owns no part of the contract."""
     return False
 
 
@@ -67,12 +67,12 @@ def match_execution(
     owns: Callable[[AlertId], bool] = nothing_owned_by,
     skew: timedelta = _NO_SKEW,
 ) -> Match:
-    """Say which of the candidates the execution belongs to.
+    """Return which of the candidates the execution belongs to.
 
-    The candidates must hold every record that a rule could name, so the one that orderRef names too.
-    `owns` tells whether a record owns a part of the contract; it is asked for old ones only. `skew`
-    is how far the clock of the stores is ahead of the broker's. Every candidate comes back, matched or with
-    the reason why not, sorted by identity.
+    The candidates must include every record that a rule could name, also the one that orderRef names. `owns`
+    returns whether a record owns a part of the contract; it is called for old records only. `skew` is how far
+    the clock of the stores is ahead of the broker's. The result has every candidate, matched or with the
+    reason why not, sorted by identity.
     """
     if execution.contract.is_combo:
         return Unmatched("combo line; its legs are counted")
@@ -95,19 +95,19 @@ def _on_the_brokers_clock(alert: Alert, skew: timedelta) -> Alert:
 
 
 def speaks_of(contract: Contract, alert: Alert) -> Rule | None:
-    """Return the rule by which a record names a contract, whatever its age; None where it does not."""
+    """Return the rule by which a record names a contract, whatever its age; None if it does not."""
     return _rule_of(contract, alert).rule
 
 
 def same_contract(one: Alert, other: Alert) -> bool:
-    """Tell whether two records are about the same contract, as far as both say."""
+    """Return whether two records are about the same contract, as far as both name it."""
     return symbol_key(one.symbol) == symbol_key(other.symbol) and same_details(one, other)
 
 
 def same_details(one: Alert, other: Alert) -> bool:
-    """Tell whether two records of one ticker are about the same contract, as far as both say.
+    """Return whether two records of one ticker are about the same contract, as far as both name it.
 
-    One conid is not enough where what both say beside it differs: a person, or a program, was wrong in one.
+    An equal conid is not enough if other details differ: then one of the two records is wrong.
     """
     if one.is_option != other.is_option:
         return False
@@ -140,7 +140,7 @@ def _named(
     named = tuple(alert.id for alert in alerts if alert_key(alert.id, contract, names) in reference.keys)
     if len(named) < 2:
         return named
-    # Several spellings may be keys of the store; the one written out is meant, else the ticker written out.
+    # The store may have several spellings: the exact name wins, else the exact ticker.
     exactly = tuple(alert for alert in named if alert.name.lower() == reference.text.lower())
     by_ticker = (alert for alert in named if written_key(*alert[:2], names) in reference.as_written)
     return exactly or tuple(by_ticker) or named
@@ -212,22 +212,22 @@ class _Verdict(Struct, frozen=True):
     reason: str = ""
     near: bool = False
     too_old: Rule | None = None
-    """The weak rule by which it would agree, were it younger."""
+    """The weak rule by which it would agree if it were younger."""
 
 
 def _judge(execution: Execution, alert: Alert, early: timedelta) -> _Verdict:
-    """Weigh one record by itself, its age included.
+    """Judge one record by itself, its age included.
 
-    A near miss is worth a person's look: a conid that is right beside something that is not, or a contract
-    that is right but for its expiry, its deliverable or the record's age. Another strike or the other right
-    is none, since a trader of one symbol fills many of them in a day (0DTE SPX).
+    A near miss needs a person: an equal conid with a different detail, or an equal contract except for its
+    expiry, its deliverable or the record's age. Another strike or right is no near miss, since a trader of
+    one symbol fills many of them in a day (0DTE SPX).
     """
     verdict = _rule_of(execution.contract, alert)
     if verdict.rule is None:
         later = _written_later(execution, alert, early) if verdict.near else ""
         if not later or _has_con_id(execution.contract, alert):
             return verdict
-        # Two things are wrong with it, so it is no near miss any more.
+        # Two details differ, so it is no near miss any more.
         return _Verdict(None, f"{verdict.reason}; {later}")
     if later := _written_later(execution, alert, early):
         by_con_id = ", though its conid is the fill's" if verdict.rule is Rule.CON_ID else ""
@@ -242,7 +242,7 @@ def _has_con_id(contract: Contract, alert: Alert) -> bool:
 
 
 def _rule_of(contract: Contract, alert: Alert) -> _Verdict:
-    """Weigh what one record says of a contract, whatever its age."""
+    """Judge what one record says about a contract, whatever its age."""
     if _has_con_id(contract, alert):
         if against := contradiction(contract, alert):
             return _Verdict(None, f"{against}, though its conid is the fill's", near=True)
@@ -282,9 +282,9 @@ def _difference(what: str, ours: object, theirs: object) -> str:
 
 
 def contradiction(contract: Contract, alert: Alert) -> str:
-    """Say what neither rule nor person may cross (symbol, stock or option, call or put); empty if nothing.
+    """Return the difference that neither rule nor person may cross (symbol, stock or option, call or put).
 
-    What is unknown contradicts nothing.
+    Empty if there is none; what is unknown contradicts nothing.
     """
     ours, theirs = symbol_key(alert.symbol), tickers_of(contract)
     if ours and theirs and ours not in theirs:
@@ -301,13 +301,13 @@ def _crossing_kind(contract: Contract, alert: Alert) -> str:
         return "" if alert.is_option else "it is about shares, the fill is an option"
     if contract.sec_type == "STK":
         return "it is about an option, the fill is shares" if alert.is_option else ""
-    # A future has an expiry and a conid as an option has, but neither strike nor right.
+    # A future has an expiry and a conid like an option, but neither strike nor right.
     about_option = alert.strike is not None or bool(alert.right)
     return f"it is about an option, the fill is {contract.sec_type}" if about_option else ""
 
 
 def _rule_of_expiry(days: Sequence[date], expiry: Expiry) -> Rule | None:
-    """Say how far an alert's expiry carries: to CONTRACT, to STRIKE only, or against the fill (None)."""
+    """Return the rule that an alert's expiry allows: CONTRACT, STRIKE only, or None if it contradicts."""
     if expiry.day in days:
         return Rule.CONTRACT
     if not expiry.usable or any((day.year, day.month) == expiry.month for day in days):
@@ -340,7 +340,7 @@ def _duration(span: timedelta) -> str:
     seconds = int(span.total_seconds())
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
-            # Hours with their minutes: an alert in a wrong zone is off by whole hours, but for a moment.
+            # Hours with their minutes: an alert in a wrong zone is off by nearly whole hours.
             minutes = seconds % 3_600 // 60 if unit == "h" else 0
             return f"{seconds // length} {unit}" + (f" {minutes} min" if minutes else "")
     return f"{seconds} s"

@@ -1,20 +1,21 @@
 """Compute a contract's opening balance: what was held of it before its first execution known to us.
 
 Owns which executions an answer about positions contains, judged by the order in which both arrived, and the
-arithmetic that follows: pure functions of booked executions and of an answer. Which answer is used, and
-when, `certainty` decides.
+arithmetic that follows: pure functions of booked executions and of an answer. `certainty` decides which
+answer is used, and when.
 
 | an execution | the answer contains it |
 |---|---|
-| arrived before the answer was asked for | yes |
-| was pushed behind the answer's end | no |
-| came with a sweep, and a sweep asked behind the answer's end had ended without it | no |
+| arrived before the answer was requested | yes |
+| was pushed after the answer's end | no |
+| came with a sweep, and a sweep requested after the answer's end had ended without it | no |
 | came with any other sweep, and is younger than the answer's end | no |
 | came with any other sweep, or was pushed between request and end | not known |
 | had come before and could not be read | not known |
-| comes from a report, or from an older version's journal | where it is no younger than the request |
+| comes from a report, or from an older version's journal | if it is no younger than the request |
 
-No rule compares our clock with the broker's: request and end are dated by the broker's, see `broker_clock`.
+No rule compares our clock with the broker's: request and end are dated by the broker's clock, see
+`broker_clock`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tracker.core.state_rows import UNREAD, BookedExecution, Holding
 
 
 def is_contained(booked: BookedExecution, asked: Moment, ended: Moment) -> bool | None:
-    """Tell whether an answer contains an execution; None where the order of arrival does not tell."""
+    """Return whether an answer contains an execution; None where the order of arrival does not decide it."""
     if booked.seq < asked.seq:
         return True
     if booked.source is Source.FLEX:
@@ -44,7 +45,7 @@ def is_contained(booked: BookedExecution, asked: Moment, ended: Moment) -> bool 
 
 
 def touches_baseline(booked: BookedExecution, holding: Holding) -> bool:
-    """Tell whether an execution may be in the answer that a holding began with, or corrects one that may."""
+    """Return whether a holding's answer may contain an execution, or the execution that it corrects."""
     if holding.listed is None or holding.asked is None:
         return False
     ended = holding.ended or holding.asked
@@ -56,9 +57,9 @@ def touches_baseline(booked: BookedExecution, holding: Holding) -> bool:
 
 
 def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
-    """Tell whether one of these may be on either side of the answer that a holding began with.
+    """Return whether it is unknown of one of these if a holding's answer contains it.
 
-    A pushed correction may be of an execution that was never received, and long before it.
+    A pushed correction may correct an execution that was never received, long before it.
     """
     asked, ended = holding.asked, holding.ended or holding.asked
     if holding.listed is None or asked is None or ended is None:
@@ -77,15 +78,15 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
 
 
 def _corrects_unseen(booked: BookedExecution) -> bool:
-    """Tell whether it is a pushed correction, of what was perhaps missed long before: no order tells when."""
+    """Return whether it is a pushed correction of an execution that was perhaps missed long before."""
     return booked.execution.request_id == LIVE and correction_version(booked.execution.exec_id) > 1
 
 
 def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
-    """Tell whether the answer that a holding began with contains an execution, as far as it is known.
+    """Return whether a holding's answer contains an execution; where that is unknown, what is most likely.
 
-    A swept one of which the order of arrival does not tell is contained where it is no younger than the
-    request by the broker's clock, or where its time cannot be read; a pushed one is not.
+    Then a swept execution is contained if it is no younger than the request by the broker's clock, or if its
+    time cannot be read; a pushed one is not contained.
     """
     if holding.listed is None or holding.asked is None:
         return False
@@ -96,9 +97,9 @@ def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
 
 
 def _is_behind(versions: Iterable[BookedExecution], asked: Moment, ended: Moment) -> bool:
-    """Tell whether an execution was made behind an answer: its corrections are then, whenever they came.
+    """Return whether an execution was made after an answer; then its corrections were made after it too.
 
-    A first version that is pushed only behind its correction says nothing.
+    A first version that is pushed after its correction proves nothing.
     """
     rows = list(versions)
     first = min(row.seq for row in rows)
@@ -112,13 +113,13 @@ def _is_behind(versions: Iterable[BookedExecution], asked: Moment, ended: Moment
 
 
 def base_of(rows: Iterable[BookedExecution], holding: Holding) -> Decimal:
-    """Return what the broker held before all of these, as the answer that it began with tells it."""
+    """Return what the broker held before all of these, by the holding's answer."""
     families = _families(rows)
     return (holding.listed or ZERO) - sum((_contained(family, holding) for family in families), ZERO)
 
 
 def bases_between(rows: Iterable[BookedExecution], holding: Holding) -> tuple[Decimal, Decimal]:
-    """Return what was held before all of these if the answer contains none of the undecided, and if all."""
+    """Return what was held before all of these: if the answer contains no unknown one, and if all."""
     none = every = holding.listed or ZERO
     asked, ended = holding.asked, holding.ended
     assert asked is not None, "only an answer leaves something undecided"
@@ -148,7 +149,7 @@ def _families(rows: Iterable[BookedExecution]) -> Iterable[list[BookedExecution]
 
 
 def _contained(versions: Sequence[BookedExecution], holding: Holding) -> Decimal:
-    """Return what the answer contained of an execution, in the version in force at that time."""
+    """Return the quantity of an execution in the answer, by the version in force at that time."""
     asked, ended = holding.asked, holding.ended
     if asked is not None and _is_behind(versions, asked, ended or asked):
         return ZERO

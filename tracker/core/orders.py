@@ -1,8 +1,7 @@
-"""Sum the known fills of each order, and keep what the broker says about it.
+"""Sum the known fills of each order, and keep what the broker reports about it.
 
-Owns totals, sizes, states and fees of orders. It moves no quantity of a position: an orderStatus opens and
-closes nothing, is not guaranteed and is repeated freely. It only serves to show, as cumQty does, that a fill
-was missed.
+Owns totals, sizes, states and fees of orders. It changes no position: an orderStatus opens and closes
+nothing, is not guaranteed and may be repeated. Like cumQty, it only shows that a fill was missed.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ class Orders:
         self._state = state
         self._touched = touched
         self._changed: dict[str, None] = {}
-        """What alerts show of the orders that this batch changed, see `order_shown`."""
+        """The values that alerts show of the orders that this batch changed, see `order_shown`."""
         self._told: dict[str, Decimal] = {}
-        """Row key of totals -> the filled quantity that this batch says is the broker's."""
+        """Row key of totals -> the broker's filled quantity by this batch."""
         self._asked: dict[str, Decimal] = {}
-        """Row key of totals -> the missing quantity for which a sweep was asked."""
+        """Row key of totals -> the missing quantity for which a sweep was requested."""
         self._answer: set[str] | None = None
-        """Row keys of the orders heard of since all open orders were asked for; None while nobody waits."""
+        """Row keys of the orders reported since all open orders were requested; None if none are awaited."""
         self._answers_owed = 0
-        """Answers about open orders that this connection has not ended yet."""
+        """How many requests for open orders of this connection are unanswered."""
         self._upstream = True
-        """Whether the gateway has IBKR, as far as it said."""
+        """Whether the gateway is connected to IBKR, by its last notice."""
 
     def settle(self) -> None:
-        """End a batch: have the alerts that show a changed order shown again."""
+        """End a batch: touch the alerts that show a changed order."""
         for shown in self._changed:
             self._touched(state.alert for state in self._state.find(ALERTS, "orders", shown))
         self._changed.clear()
@@ -127,10 +126,10 @@ class Orders:
         self._state.put(TOTALS, OrderTotals(order, _with_fee(row.totals, fee)))
         self._changed[order_shown(booked.execution)] = None
 
-    # What the broker says of an order
+    # What the broker reports of an order
 
     def status(self, status: OrderStatus) -> None:
-        """Take what works at the broker."""
+        """Process an orderStatus: what works at the broker."""
         key = status.order_key
         if key is None:
             return
@@ -147,7 +146,7 @@ class Orders:
             self._compare(f"{before.account} {before.con_id} {name}", status.filled)
 
     def open_order(self, order: OpenOrder) -> None:
-        """Take what an order wants."""
+        """Process an openOrder: what an order asks for."""
         key = order.order_key
         if key is None:
             return
@@ -167,9 +166,9 @@ class Orders:
         )
 
     def completed(self, order: CompletedOrder) -> None:
-        """Take how an order ended: its status and what it filled, also where nobody here saw it work.
+        """Process a completed order: its last status and what it filled, also if it was unknown until now.
 
-        The broker leaves the size of a filled order out: then it is what was filled.
+        The broker leaves out the size of a filled order, which then is what was filled.
         """
         key = order.order_key
         if key is None:
@@ -191,7 +190,7 @@ class Orders:
         self._answers_owed += 1
 
     def open_orders_ended(self) -> None:
-        """Take the orders that a complete answer lacks for ended: nothing of them works any more.
+        """Treat the orders that a complete answer lacks as ended: nothing of them works any more.
 
         An End may be that of an earlier request that timed out; then the answer proves nothing.
         """
@@ -204,16 +203,16 @@ class Orders:
                 self._put(order, replace(order, ended=True))
 
     def open_orders_failed(self) -> None:
-        """Go on without an answer that timed out; its End may still come and is then not the next one's."""
+        """Continue without an answer that timed out; its End may still come, and is not the next one's."""
         self._answer = None
 
     def upstream(self, *, connected: bool) -> None:
-        """Trust no answer about open orders that was asked for, or given, while the gateway had lost IBKR."""
+        """Trust no answer about open orders that was requested or given while the gateway had lost IBKR."""
         self._upstream = connected
         self._answer = None
 
     def new_link(self) -> None:
-        """Forget what the old connection still owed."""
+        """Forget the old connection's unanswered requests."""
         self._upstream = True
         self._answer = None
         self._answers_owed = 0
@@ -223,16 +222,16 @@ class Orders:
             self._answer.add(broker_order_text(key))
 
     def _works(self, key: OrderKey) -> None:
-        """Take a live execution for newer than the answer that lacked its order."""
+        """Treat a live execution as newer than the answer that lacked its order."""
         self._heard(key)
         order = self._state.get(ORDERS, broker_order_text(key))
         if order is not None and order.ended:
             self._put(order, replace(order, ended=False))
 
     def take_shortfalls(self) -> list[str]:
-        """Return, once each, why fills must be missing: the cheapest proof that a sweep is due.
+        """Return, once each, why fills must be missing, so that a sweep is due.
 
-        Asked at the end of a batch, since an orderStatus often comes just before its execution. A shortfall
+        Called at the end of a batch, since an orderStatus often comes just before its execution. A shortfall
         that stays the same is reported once: what was filled before today cannot be swept.
         """
         reasons: list[str] = []
@@ -258,7 +257,7 @@ class Orders:
 
 
 def _shortfall(order: str, told: Decimal, have: Decimal) -> str:
-    """Say how far the broker's count of an order's fills and ours are apart."""
+    """Return a sentence on the difference between the broker's count of an order's fills and ours."""
     _, con_id, key = order.rsplit(" ", 2)
     return f"order {key.partition('/')[0]} (conid {con_id}): {told} filled, {have} known here"
 
@@ -297,7 +296,7 @@ def _with_fee(totals: Totals, fee: CommissionReport) -> Totals:
 
 
 def _total_of(status: OrderStatus) -> Decimal | None:
-    """Add up an order's size; a cancelled or inactive one reports its balance as it likes."""
+    """Return an order's size; a cancelled or inactive order reports an unreliable remaining quantity."""
     if status.status not in ("PreSubmitted", "Submitted", "Filled"):
         return None
     if status.filled is None or status.remaining is None:

@@ -32,7 +32,7 @@ class Shown(Struct, frozen=True):
     position: Mapping[str, object] | None = None
 
     def agrees(self, update: AlertUpdate) -> bool:
-        """Tell whether the record shows what the update asks for.
+        """Return whether the record shows what the update asks for.
 
         A field that the update leaves alone (None) agrees with anything. A removal agrees with no record.
         """
@@ -88,7 +88,7 @@ class AlertStore(Protocol):
         """
 
     def unchanged(self) -> bool:
-        """Tell whether what was last taken in still stands; in doubt, or while another thread looks, no.
+        """Return whether what was last read is current; False if that is uncertain, or another thread reads.
 
         It takes nothing in, raises nothing, and waits for no other thread.
         """

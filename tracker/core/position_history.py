@@ -2,10 +2,10 @@
 
 Owns the arithmetic of one contract's entries, without lots and owners. It changes no state.
 
-A broker's report dates a change of a position and says how much it was, so it can be compared with what is
-known up to that moment: a split of what we hold brings just as much as its ratio makes of it. What does not
-fit is not taken in. An opening balance that was taken from an answer behind the change contains it, and is
-what was held before only without it.
+A broker's report gives the time and size of a position's change, so the change can be compared with what was
+held then: a split must bring just as much as its ratio makes of the holding. A change that does not fit is
+not used. An opening balance that was taken from an answer after the change contains the change, which must be
+taken off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tracker.core.untraded import held_before
 
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
 _NOT_JOURNALLED: Final = 2**63 - 1
-"""Behind every frame."""
+"""The number after every frame."""
 
 
 class _Effect(Enum):
@@ -35,14 +35,14 @@ class _Effect(Enum):
 class _Step(NamedTuple):
     at: datetime
     seq: int
-    """The frame that brought it: within a second what was known first stands first."""
+    """The frame that brought it: entries of one second are in the order of their frames."""
     order: int
     effect: _Effect
     value: Decimal
 
 
 class Fit(NamedTuple):
-    """Say how a change fits: what was held just before it, and the opening balance that this means."""
+    """Hold how a change fits: what was held just before it, and the opening balance that this implies."""
 
     before: Decimal
     base: Decimal
@@ -51,15 +51,15 @@ class Fit(NamedTuple):
 class PositionHistory:
     """Hold the entries of one contract, `key` as `ContractKey.text`.
 
-    What is not in the state is added to it, so that it can be compared before it is journalled.
+    Entries that are not in the state can be added, to compare them before they are journalled.
     """
 
     def __init__(self, state: LedgerState, key: str) -> None:
         holding = state.get(HOLDINGS, key)
         self.is_known = holding is not None
-        """Whether anything of it was ever traded, or came from elsewhere."""
+        """Whether the contract was ever traded, or anything was moved into it."""
         self._base = ZERO if holding is None else holding.base
-        # An answer that did not name the contract is no word on what was held before.
+        # An answer that does not list the contract says nothing about what was held before.
         self._asked = None if holding is None or holding.listed is None else holding.asked
         self._key, self._answers = key, state.get(ANSWERS, key.partition(" ")[0])
         if holding is None:
@@ -80,28 +80,28 @@ class PositionHistory:
         self._steps.sort(key=_in_order)
 
     def _begin_with_answer(self) -> None:
-        """Begin with what the newest certain answer lists of a contract that was never traded."""
+        """Begin with the newest certain answer's quantity of a contract that was never traded."""
         newest = None if self._answers is None else self._answers.newest
         listed = None if newest is None else newest.rows.get(self._key)
         if newest is not None and listed is not None:
             self._base, self._asked = listed, newest.asked
 
     def traded(self, at: datetime, signed: Decimal) -> None:
-        """Take in an execution, or what voids one."""
+        """Add an execution, or one that voids it."""
         self.is_known = True
         if self.is_answered_behind(at):
             self._base -= signed
         self._step(at, 0, _Effect.ADDS, signed)
 
     def changed(self, at: datetime, *, held: Decimal | None = None, ratio: Decimal | None = None) -> None:
-        """Take in a change of the position."""
+        """Add a change of the position."""
         if ratio is not None:
             self._step(at, 1, _Effect.SCALES, ratio)
         if held is not None:
             self._step(at, 1, _Effect.SETS, held)
 
     def came(self, at: datetime, quantity: Decimal) -> None:
-        """Take in what comes from another contract."""
+        """Add a quantity that is moved in from another contract."""
         if self.is_known:
             self._base = self.base_without(at, quantity)
         else:
@@ -114,36 +114,36 @@ class PositionHistory:
         self._steps.sort(key=_in_order)
 
     def base_without(self, at: datetime, quantity: Decimal) -> Decimal:
-        """Return the opening balance if so much came at a moment: an answer behind that contains it."""
+        """Return the opening balance if a quantity came at a moment; an answer after that contains it."""
         base = self._base - quantity if self.is_answered_behind(at) else self._base
         return base if base * self._base > 0 else ZERO
 
     def begins_with(self, base: Decimal) -> None:
-        """Take another opening balance."""
+        """Set another opening balance."""
         self._base = base
 
     def is_answered_behind(self, at: datetime) -> bool:
-        """Tell whether the opening balance was taken from an answer that contains a change of that moment."""
+        """Return whether the opening balance is from an answer that contains a change of that moment."""
         return self._asked is not None and second_of(self._asked.time) >= second_of(at)
 
     def begins_before(self, place: Moment) -> bool:
-        """Tell whether anything stands up to a place."""
+        """Return whether there is any entry up to a place."""
         return bool(self._until(place))
 
     def base_with(self, more: Decimal) -> Decimal:
-        """Return the opening balance with which so much more would be held behind everything."""
+        """Return the opening balance with which so much more would be held after all entries."""
         return self._base_for(_EVER, more)
 
     def held_now(self) -> Decimal:
-        """Return what is held behind everything."""
+        """Return what is held after all entries."""
         return self.held_at(_EVER)
 
     def held_at(self, at: datetime) -> Decimal:
-        """Return what was held behind all that stands up to a second."""
+        """Return what was held after all entries up to a second."""
         return self.held_behind(Moment(at, _NOT_JOURNALLED))
 
     def held_behind(self, place: Moment) -> Decimal:
-        """Return what was held behind all that stands up to a place."""
+        """Return what was held after all entries up to a place."""
         held = self._base
         for step in self._until(place):
             if step.effect is _Effect.ADDS:
@@ -157,10 +157,10 @@ class PositionHistory:
     def fit(
         self, at: datetime, amount: Decimal, *, ratio: Decimal | None = None, leaves: bool = False
     ) -> Fit | None:
-        """Return how a change by `amount` fits, None where it does not.
+        """Return how a change by `amount` fits, None if it does not.
 
-        With `leaves` all of it goes on elsewhere. One whose ratio is not known fits where the position keeps
-        its side.
+        With `leaves` the whole position is moved elsewhere. A change without a known ratio fits if the
+        position keeps its side.
         """
         held, contained = self.held_at(at), self.is_answered_behind(at)
         before = held

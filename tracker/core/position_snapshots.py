@@ -1,23 +1,23 @@
 """Gather the broker's answers about positions, and decide which of them can be a contract's opening balance.
 
-Owns the answer in progress. It folds nothing, and knows of executions only whether one came in between.
+Owns the answer in progress. It folds nothing. Of executions it only knows whether one came meanwhile.
 
 A contract's opening balance goes through these states:
 
 | state | means | next state |
 |---|---|---|
 | waiting | no answer of this connection yet | confirmed or unconfirmed |
-| unconfirmed | from an answer that is not certain, or may contain an execution or not | confirmed |
+| unconfirmed | from an answer that is not certain, or may or may not contain an execution | confirmed |
 | confirmed | from a certain answer, see `certainty` | unconfirmed |
 
-Nothing of a contract never seen is folded while it waits. An unconfirmed balance is taken from the next
-answer that can be used, after a break once swept. A confirmed one is unconfirmed again if an execution
-comes of which it is not known whether the answer contains it, or if the link to IBKR turns out to have been
-broken before that answer.
+Nothing of a new contract is folded while it waits. An unconfirmed balance is replaced by the next usable
+answer; after a break that needs a sweep first. A confirmed balance becomes unconfirmed again if an execution
+comes that the answer may or may not contain, or if the link to IBKR turns out to have been broken before the
+answer.
 
-An answer is taken if no live execution came between request and end; the link asks again if one did. A
-disturbed answer is used when no better one is to be had. What was answered while the gateway had lost IBKR,
-or after nobody waited for it any longer, is never used.
+An answer is used if no live execution came between request and end; if one did, the link requests positions
+again. Such a disturbed answer is used when there is no better one. An answer that came while the gateway had
+lost IBKR, or after its time-out, is never used.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class _Draft:
     asked: Moment
     connection_no: int
     stale: bool
-    """The gateway had lost IBKR meanwhile, so it answered from what it knew before."""
+    """Whether the gateway had lost IBKR meanwhile, so that it answered from old data."""
     swept: frozenset[str]
     """The accounts of which a sweep had ended, since the last break, when it was asked for."""
     overdue: bool = False
-    """Nobody waits for it any longer."""
+    """Whether it is no longer waited for."""
     rows: dict[str, Decimal] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
 
@@ -53,19 +53,19 @@ class PositionSnapshots:
         self._draft: _Draft | None = None
         self._disturbed: tuple[_Draft, Moment] | None = None
         self._upstream = True
-        """Whether the gateway has IBKR, as far as it said."""
+        """Whether the gateway is connected to IBKR, by its last notice."""
         self.began: int | None = None
         """The frame with which the connection began, where this process saw it; else what was asked on it
         is not known."""
         self.due = False
-        """From a connection's start until a snapshot of it can be used; new contracts wait for that."""
+        """Whether no snapshot of this connection could be used yet; new contracts wait for one."""
 
     @property
     def under_way(self) -> bool:
         return self._draft is not None
 
     def new_link(self, began: int, *, due: bool) -> None:
-        """Forget what the old connection still owed."""
+        """Forget the old connection's unanswered requests."""
         self._draft = None
         self._disturbed = None
         self.began = began
@@ -73,10 +73,10 @@ class PositionSnapshots:
         self.due = due
 
     def asked(self, asked: Moment, connection_no: int, swept: Collection[str] = ()) -> None:
-        """Begin to gather an answer, or go on with an earlier request's.
+        """Begin to gather an answer, or continue with that of an earlier request.
 
-        Neither has a number. While an earlier request is unanswered the next end may be that one's, so the
-        rows since then are gathered: a whole answer in any case.
+        Answers have no numbers. While an earlier request is unanswered the next end may be its own, so the
+        rows since that request are gathered, which are a whole answer in any case.
         """
         stale = not (self._upstream and self.began is not None)
         if self._draft is None:
@@ -85,19 +85,19 @@ class PositionSnapshots:
         self._draft.overdue = False
 
     def dated(self, asked: Moment) -> None:
-        """Date the request by the broker's time, which was asked for just before the positions."""
+        """Date the request by the broker's time, which was requested just before the positions."""
         if self._draft is not None and not self._draft.rows:
             self._draft.asked = self._draft.asked._replace(time=asked.time)
 
     def upstream_lost(self) -> None:
-        """Trust no positions from now on: the gateway tells what it knew before it lost IBKR."""
+        """Trust no positions from now on, since the gateway lost IBKR and answers from old data."""
         self._upstream = False
         self.mistrust()
 
     def upstream_back(self) -> int | None:
-        """Trust the next answer again; returns since which frame no answer is to be trusted.
+        """Trust the next answer again; returns the frame since which no answer can be trusted.
 
-        Where no notice named the loss it was before this connection, all of whose answers are old then.
+        Without a notice of the loss it was before this connection, so that all its answers are old.
         """
         unnoticed = self.began if self._upstream else None
         self._upstream = True
@@ -106,12 +106,12 @@ class PositionSnapshots:
         return unnoticed
 
     def mistrust(self) -> None:
-        """Let the answer under way be used for nothing."""
+        """Do not use the answer in progress."""
         if self._draft is not None:
             self._draft.stale = True
 
     def listed(self, contract: str, quantity: Decimal) -> None:
-        """Take one row of that answer; a push outside an answer is none."""
+        """Add one row of the answer; ignore a row that is pushed outside an answer."""
         if self._draft is not None:
             self._draft.rows[contract] = quantity
 
@@ -121,7 +121,7 @@ class PositionSnapshots:
             self._draft.disturbed.add(contract)
 
     def ended(self, ended: Moment) -> Snapshot | None:
-        """End the answer; returns it where it can be used at once."""
+        """End the answer; returns it if it can be used at once."""
         if self._draft is None:
             return None
         draft, self._draft = self._draft, None
@@ -134,13 +134,13 @@ class PositionSnapshots:
         return None
 
     def failed(self) -> Snapshot | None:
-        """Go on without an answer that never ended: unknown is not empty."""
+        """Continue without an answer that never ended; it is unknown, not empty."""
         if self._draft is not None:
             self._draft.overdue = True
         return self.no_more()
 
     def no_more(self) -> Snapshot | None:
-        """Let nothing wait any longer; returns the disturbed answer, where it is the best to be had."""
+        """Stop waiting for answers; returns the disturbed answer if there is no better one."""
         found = None
         if self.due and self._disturbed is not None:
             found = self._complete(*self._disturbed)

@@ -108,7 +108,7 @@ class Positions:
     # What the broker is asked, and answers
 
     def awaits_sweep(self, accounts: Iterable[str]) -> bool:
-        """Tell whether an answer about the day is under way, or will be asked for since the last break."""
+        """Return whether an answer about the day is under way, or will be asked for since the last break."""
         return self._sweeps.awaited(accounts)
 
     def new_link(self, began: int, *, snapshot_due: bool, fold: bool = True) -> None:

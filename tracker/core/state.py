@@ -255,7 +255,7 @@ class LedgerState(Protocol):
         ...
 
     def has_key_from(self, table: Table[Any], prefix: str) -> bool:
-        """Tell whether the key of a row begins so."""
+        """Return whether the key of a row begins so."""
         ...
 
     def put(self, table: Table[Row], row: Row) -> None:

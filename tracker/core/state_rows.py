@@ -62,7 +62,7 @@ class Attention(StrEnum):
 
 
 UNREAD: Final = -1
-"""No sweep: the execution had come before and could not be read."""
+"""In place of a sweep: the execution had come before and could not be read."""
 
 
 class BookedExecution(Struct, frozen=True):
@@ -75,12 +75,12 @@ class BookedExecution(Struct, frozen=True):
     connection_no: int = field(name="session")
     match: Match
     place: Moment | None = None
-    """Where it stands among the contract's entries: a correction stands where the first version stood."""
+    """Its place among the contract's entries: a correction has the place of the first version."""
     source: Source = Source.BROKER
     superseded_by: str = ""
     """execId of the correction in force instead of this one."""
     folded: bool = False
-    """False while it waits for the answer that it came in, or for its contract's baseline."""
+    """False while it waits for the end of its sweep, or for its contract's opening balance."""
     opening: Decimal = ZERO
     """Signed part that moved the position away from zero."""
     closing: Decimal = ZERO
@@ -95,7 +95,7 @@ class BookedExecution(Struct, frozen=True):
     attention: Attention = Attention.NONE
     dismissed: bool = False
     parts: tuple[FillPart, ...] = ()
-    """What of it a person gave to single alerts; the rest is its order's."""
+    """The parts of it that a person gave to single alerts; the rest belongs to its order's owners."""
     swept_before: int | None = None
     """The request, by its frame, of the last complete sweep of the account that ended before it came, 0 where
     there was none; `UNREAD` where it had come unreadable before, None where an older version booked it."""
@@ -123,7 +123,7 @@ class BookedExecution(Struct, frozen=True):
         return not self.superseded_by and not self.execution.contract.is_combo
 
     def owners_include(self, alerts: Collection[AlertId]) -> bool:
-        """Tell whether it touched all of these."""
+        """Return whether it touched all of these."""
         return set(self.owners).issuperset(alerts)
 
     @property
@@ -143,7 +143,7 @@ class BookedExecution(Struct, frozen=True):
 
 
 def order_of(execution: Execution) -> str:
-    """Return the row key of an order's totals; an execution without any order stands for itself."""
+    """Return the row key of an order's totals; an execution without any order has totals of its own."""
     account, con_id = execution.account, execution.contract.con_id
     named = _order_named(account, con_id, execution.perm_id, execution.client_id, execution.order_id)
     return named or f"{account} {con_id} {execution.exec_id}"
@@ -169,7 +169,7 @@ class AlertPosition(Struct, frozen=True):
     shared_with: tuple[str, ...] = ()
     """Names that a closed position was shared with, as an older version kept them."""
     sold: bool = False
-    """Something of it was sold since it opened."""
+    """Whether something of it was sold since it opened."""
     sold_with: tuple[AlertId, ...] = ()
     """Of a closed one: the other alerts that the last sale closed with it."""
     last_account: str = ""
@@ -179,11 +179,11 @@ class AlertPosition(Struct, frozen=True):
 
 
 class Baseline(StrEnum):
-    """Say how much the starting quantity of a holding is worth."""
+    """Name how certain the opening balance of a holding is."""
 
     SNAPSHOT = "snapshot"
     UNCONFIRMED = "doubt"
-    """No complete snapshot was to be had; the next one sets it."""
+    """There was no complete snapshot; the next one sets it."""
 
 
 class Holding(Struct, frozen=True):
@@ -195,29 +195,29 @@ class Holding(Struct, frozen=True):
     held: Decimal
     baseline: Baseline = field(name="seed")
     listed: Decimal | None = None
-    """What the snapshot behind it listed, None where it did not name the contract."""
+    """The quantity in the snapshot that `base` is from; None if that did not list the contract."""
     asked: Moment | None = None
-    """When that snapshot was asked for."""
+    """When that snapshot was requested."""
     ended: Moment | None = None
     """When its answer ended; None in a journal from before this was kept."""
     lots: Sequence[Lot] = field(default=(), name="groups")
-    """What is left of the openings, in the order of their entries; what they leave of `held` is left of the
-    opening balance."""
+    """What is left of the openings, in the order of their entries; the rest of `held` is left of the opening
+    balance."""
     alerts: tuple[AlertPosition, ...] = field(default=(), name="stakes")
     last: Moment | None = None
     """The last entry that was folded."""
     expired: bool = field(default=False, name="departed")
-    """The last entry was an expiration, which an execution after it disproves."""
+    """Whether the last entry was an expiration, which an execution after it disproves."""
     tail: str = ""
-    """Where the last execution stands in its second, see `lots.stands_behind`; empty behind a decision."""
+    """The last execution's place in its second, see `lots.stands_behind`; empty after a decision."""
     in_lots: Decimal | None = None
-    """Absolute sum of the lots, so that no fill adds them all up; None where an older version folded it."""
+    """Absolute sum of the lots, kept so that no fill adds them up; None where an older version folded it."""
     newest: datetime | None = None
     """Second of the last execution that was folded, in the broker's order."""
     pending: Decimal = ZERO
-    """The part of `held` that an unexplained difference counts for, and no second answer confirmed."""
+    """The part of `held` that is from an unexplained difference which no second answer confirmed."""
     has_surplus: bool = False
-    """A lot may be `Lot.surplus`."""
+    """Whether a lot may be `Lot.surplus`."""
     by_execution: bool = False
     """Each lot is of one execution; False where an older version kept one for each set of owners."""
 
@@ -260,7 +260,7 @@ def broker_order_text(order: OrderKey) -> str:
 
 
 class OrderState(Struct, frozen=True):
-    """Hold what the broker says of an order."""
+    """Hold what the broker reports of an order."""
 
     key: OrderKey
     account: str = ""
@@ -270,7 +270,7 @@ class OrderState(Struct, frozen=True):
     broker_filled: Decimal | None = None
     legs: tuple[tuple[int, int], ...] = ()
     ended: bool = False
-    """The broker lists it as completed, or a complete answer about all open orders lacked it."""
+    """Whether the broker lists it as completed, or a complete answer about all open orders lacked it."""
 
     @property
     def over(self) -> bool:
@@ -298,11 +298,11 @@ class AlertState(Struct, frozen=True):
     successor: AlertId | None = None
     """The newer record of the same contract that took over."""
     gone: bool = False
-    """The store no longer has the record."""
+    """Whether the store no longer has the record."""
     record: Alert | None = None
-    """What the record said when it was last matched; its successor is judged by that."""
+    """The record as it was when it was last matched, to find its successor by."""
     unconfirmed: bool = field(default=False, name="doubted")
-    """All it owned is closed, but a newer position of the broker contradicts that: it stays open."""
+    """Whether all it owned is closed, but a newer position of the broker contradicts that: it stays open."""
 
 
 class BrokerPosition(Struct, frozen=True):
@@ -324,7 +324,7 @@ class Snapshot(Struct, frozen=True):
     """ContractKey texts with a live execution between request and end."""
     connection_no: int = field(name="session", default=0)
     certain: tuple[str, ...] = ()
-    """The accounts of which it is certain: asked behind a sweep that ended, not lagging, and not empty."""
+    """The accounts for which it is certain: requested after a sweep that ended, not lagging, not empty."""
 
 
 def name_text(alert: AlertId) -> str:
@@ -366,7 +366,7 @@ class UndecodableFrame(Struct, frozen=True):
 
 
 def owners_key(execution: Execution) -> str:
-    """Return what an execution is decided with: its order in this contract, else itself in all versions."""
+    """Return the key of what is decided together: the order in this contract, else all its versions."""
     contract = f"{execution.account} {execution.contract.con_id}"
     if execution.perm_id > 0:
         return f"{contract} {execution.perm_id}"
@@ -376,7 +376,7 @@ def owners_key(execution: Execution) -> str:
 
 @lru_cache(4096)
 def root_text(account: str, exec_id: str) -> str | None:
-    """Return what the versions of an execution have in common, None where it can have no other."""
+    """Return the key that all versions of an execution share; None if it can have no other version."""
     parts = correction_parts(exec_id)
     return None if parts is None else f"{account} {parts.root}"
 
@@ -392,7 +392,7 @@ def rules_of(match: Match) -> tuple[Rule, ...]:
 
 
 def attention_of(match: Match) -> Attention:
-    """Tell whether a decision needs a person: several alerts, or one that missed by a single thing."""
+    """Return why a match needs a person: several alerts agree, or one misses by a single detail."""
     if isinstance(match, Ambiguous):
         return Attention.AMBIGUOUS
     if not isinstance(match, Matched) and any(rejection.near for rejection in match.rejected):
@@ -401,17 +401,17 @@ def attention_of(match: Match) -> Attention:
 
 
 class LoginState(Struct, frozen=True):
-    """Hold what is known of the connection and of the days behind it."""
+    """Hold what is known of the connection and of the days judged so far."""
 
     accounts: tuple[str, ...] = ()
     """The accounts that the newest login manages."""
     severed: bool = False
-    """The gateway has lost IBKR, and has not said that it is back."""
+    """Whether the gateway lost its link to IBKR, and has not reported it back."""
     judged: date | None = None
-    """The last day of which it was decided whether it is a gap."""
+    """The last day that was judged to be a gap or not."""
 
     def manages(self, account: str) -> bool:
-        """Tell whether the newest login manages an account; before the first one each counts as managed."""
+        """Return whether the newest login manages an account; before the first login every account counts."""
         return not self.accounts or account in self.accounts
 
 
@@ -422,13 +422,13 @@ class VerifiedUntil(Struct, frozen=True):
     until: Moment | None = None
     """Request of the last sweep that proved it."""
     whole: bool = False
-    """Nothing broke since that request."""
+    """Whether nothing broke since that request."""
     swept: Moment | None = None
     """Request of the last sweep that ended at all, with the link whole."""
 
 
 class GapEnd(StrEnum):
-    """Say what closed a gap."""
+    """Name what closed a gap."""
 
     SWEEP = "sweep"
     POSITIONS = "positions"

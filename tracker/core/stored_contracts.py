@@ -17,13 +17,13 @@ _DAY = timedelta(days=1)
 
 
 def fill_in(alert: Alert, stored: Sequence[StoredContract]) -> Alert:
-    """Add to an alert what it lacks and its alerter's stored contracts know; override nothing.
+    """Add to an alert what it lacks and its alerter's stored contracts have; override nothing.
 
-    Only contracts that agree in symbol, right and strike count, and only such as had not expired on the
-    writer's date when the alert was written. The expiry is taken where the alert names none; the conid where
-    the alert has none and its expiry does not contradict. Contracts of several expiries add nothing.
+    Only contracts count that agree in symbol, right and strike and had not expired on the writer's date when
+    the alert was written. The expiry is taken if the alert names none, the conid if the alert has none and
+    its expiry does not contradict. Contracts of several expiries add nothing.
 
-    Of an alert of which nobody knows when it was written all count; `fill_in_again` tells once that is known.
+    If it is unknown when the alert was written, all contracts count, until `fill_in_again` is called.
     """
     agreeing = [contract for contract in stored if _agrees(alert, contract)]
     if agreeing and _written_on(alert) is None:
@@ -41,7 +41,7 @@ def fill_in(alert: Alert, stored: Sequence[StoredContract]) -> Alert:
 
 
 def as_written(alert: Alert) -> Alert:
-    """Return an alert as its record says it, where nobody knew when it was written as it was filled in."""
+    """Return an alert without additions that were made while it was unknown when it was written."""
     own = alert.unfilled
     return alert if own is None else replace(alert, expiry=own.expiry, con_ids=own.con_ids)
 

@@ -29,19 +29,19 @@ class Sweeps:
         return bool(self._open)
 
     def answers(self, request: int) -> bool:
-        """Tell whether an execution answers a sweep that is under way."""
+        """Return whether an execution answers a sweep that is under way."""
         return request in self._open
 
     def is_over(self, account: str) -> bool:
-        """Tell whether a sweep of the account, asked since the last break, is over."""
+        """Return whether a sweep of the account, asked since the last break, is over."""
         return account in self._over
 
     def due(self, account: str) -> bool:
-        """Tell whether an answer about the day may still bring something of this account."""
+        """Return whether an answer about the day may still bring something of this account."""
         return self.under_way or account not in self._over
 
     def awaited(self, accounts: Iterable[str]) -> bool:
-        """Tell whether an answer is under way, or will be asked for since the last break."""
+        """Return whether an answer is under way, or will be asked for since the last break."""
         return self.under_way or not self._over.issuperset(accounts)
 
     def asked(self, request: int, account: str) -> None:

@@ -20,7 +20,7 @@ class Undecodables:
         self._state = state
         self._open: dict[str, UndecodableFrame] = {}
         self._roots: set[str] = set()
-        """What the versions of each of these executions have in common."""
+        """The keys of these executions, which all versions of one share."""
         for row in state.find(UNDECODED, "open", "1"):
             if row.exec_id:
                 self._note(row)
@@ -31,7 +31,7 @@ class Undecodables:
             self._roots.add(parts.root)
 
     def keep(self, seq: int, fact: Undecodable) -> bool:
-        """Keep a frame; False for the same of an execution that is kept already."""
+        """Keep a frame; False if the same execution is kept already."""
         known = self._open.get(fact.exec_id)
         if known is not None and known.reason == fact.reason:
             return False
@@ -39,29 +39,29 @@ class Undecodables:
         return True
 
     def asks_for(self, seq: int, fact: Undecodable) -> bool:
-        """Tell, once, whether a sweep may bring an execution in a form that can be read."""
+        """Return, once, whether a sweep may bring an execution in a form that can be read."""
         if not fact.exec_id or fact.exec_id in self._open:
             return False
         self._note(UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id))
         return True
 
     def heal(self, seq: int) -> None:
-        """Take a kept frame for settled, since it is about to be applied again."""
+        """Mark a kept frame as settled, since it is about to be applied again."""
         row = self._state.get(UNDECODED, str(seq))
         if row is not None:
             self._state.put(UNDECODED, replace(row, healed=True))
             self._open.pop(row.exec_id, None)
 
     def heal_execution(self, exec_id: str) -> bool:
-        """Take an execution's kept frames for settled: it, or a later version of it, could be decided.
+        """Mark an execution's kept frames as settled, since it or a later version could be decided.
 
-        True where there were some.
+        Returns whether there were any.
         """
         if not self._open:
             return False
         parts = correction_parts(exec_id)
         if exec_id not in self._open and (parts is None or parts.root not in self._roots):
-            # There may be tens of thousands, and each execution comes by here.
+            # There may be tens of thousands, and this runs for each execution.
             return False
         found = False
         for row in self._state.find(UNDECODED, "open", "1"):

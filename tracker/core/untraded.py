@@ -1,8 +1,8 @@
 """Find what was held of a contract that was never traded, before a move brought lots into it.
 
-Owns what certain answers listed of such contracts one after the other. A merger or a new account number
-brings lots into a contract without any execution; it stands among the answers, and what was held before it is
-what the last answer before it listed.
+Owns the quantities that successive certain answers listed for such contracts. A merger or a new account
+number moves lots into a contract without any execution. What was held before that is what the last answer
+before it listed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tracker.core.model import ZERO, Moment
 from tracker.core.state import HOLDINGS, LedgerState
 
 KEPT: Final = 64
-"""Changes that are kept of an account, at most."""
+"""The most changes that are kept of an account."""
 
 
 def changes_with(state: LedgerState, row: CertainAnswers, answer: PositionAnswer) -> tuple[ListedChange, ...]:
@@ -38,10 +38,10 @@ def held_before(
     contains: Callable[[Moment], bool],
     listed: Decimal | None = None,
 ) -> Decimal | None:
-    """Return what the last certain answer listed that does not contain something; None where all do.
+    """Return the quantity of the last certain answer that does not contain a move; None if all contain it.
 
-    `contains` tells it of an answer by when that was asked for; `listed` is what the last answer before the
-    first execution listed, where there is one.
+    `contains` decides that by when an answer was requested; `listed` is the quantity of the last answer
+    before the first execution, if there is one.
     """
     if row is None or row.newest is None or contains(row.began or row.newest.asked):
         return None

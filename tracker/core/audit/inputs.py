@@ -170,6 +170,6 @@ class BrokerView(Struct, frozen=True):
     """Names of the requests that were sent and not answered."""
 
     def covers(self, execution: Execution) -> bool:
-        """Tell whether the executions listed reach from before this one to after it."""
+        """Return whether the executions listed reach from before this one to after it."""
         since = (self.answered or {}).get(execution.account)
         return since is not None and since <= execution.time < self.asked_at and execution.time_known
