@@ -111,6 +111,17 @@ def test_correction_disturbs_an_answer() -> None:
     assert not day.right().waiting("unexplained")
 
 
+def test_correction_of_the_price_alone_puts_no_opening_in_doubt() -> None:
+    """8 were corrected to 1 before an answer says 6, then a sweep corrects the price: 5 were held before."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    exec_id = day.fill(C95, 8)
+    second = day.correct(exec_id, 1)
+    day.answer({C95: 6, OTHER: 1})
+    day.correct(second, 1, 3.99, live=False)
+    opening = day.right().openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed) == (5, True)
+
+
 def test_lacking_answer_that_lags_tells_nothing() -> None:
     """A sweep brought +3, three answers lack it: what is uncertain and lacks it says nothing of it."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

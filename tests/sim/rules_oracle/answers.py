@@ -114,7 +114,10 @@ class Answer:
                 fact.arrived[version] < self.ended if event.live else not self._is_later(fact, version, heard)
             )
         ]
-        return bool(undecided) and len({event.signed for event in fact.versions.values()}) > 1
+        known = [version for version in fact.versions if fact.arrived[version] <= self.asked]
+        # Of those known when it was asked only the last one counts: the others were replaced by then.
+        sizes = {*undecided, max(known)} if known else {*fact.versions}
+        return bool(undecided) and len({fact.versions[version].signed for version in sizes}) > 1
 
     def _is_later(self, fact: Fact, version: int, heard: Heard) -> bool:
         """Tell whether a version that a sweep brought was made behind the answer.
