@@ -293,6 +293,19 @@ def test_told_cause_names_a_difference() -> None:
     assert seen(right.alert(A).quantity, [one.cause for one in right.adjustments]) == (-3, ["assigned"])
 
 
+def test_what_went_before_is_not_handed_over() -> None:
+    """Within one second an answer shows that all 5 went, then the record is replaced, then it is told."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({OTHER: 1})
+    day.fill(C95, 5, at=30)
+    day.answer({C95: 0, OTHER: 1})
+    day.wait(1)
+    day.read({"real-day-trading": {"TSLA": {**alert(C95), "created_at": day.ago(0)}}})
+    shows(day, A, 5)
+    day.add(f.AdjustmentTold(day.now, ACC, 95, "adjusted", None))
+    shows(day, A, None)
+
+
 def test_told_cause_names_an_adjustment() -> None:
     """All 5 short puts vanished, and went after 5 minutes; told later that they were assigned."""
     day = Day({"real-day-trading": {"TSLA": alert(P95)}})

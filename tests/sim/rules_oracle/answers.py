@@ -64,6 +64,7 @@ class Answer:
     """Accounts of which a sweep had ended, on this connection and link, when it was asked."""
     asked: int
     """Counts what had arrived when it was asked."""
+    asked_at: datetime
     asked_no: int
     """Executions booked before it was asked; it contains them."""
     ended_no: int

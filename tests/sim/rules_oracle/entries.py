@@ -92,6 +92,9 @@ class Adjustment:
     """The inferred one that a told cause explains."""
     made: int = 0
     """Counts what had arrived when it was made."""
+    known_at: datetime = BEGINNING
+    """When the answer that shows it was asked, or it was told: within a second what was known first stands
+    first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +103,4 @@ class Unsettled:
 
     place: Place
     held: Decimal
+    known_at: datetime

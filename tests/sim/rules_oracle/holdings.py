@@ -53,10 +53,12 @@ class Unexplained:
     """Counts what had arrived by then."""
     vanished: bool
     after_gap: bool
+    asked_at: datetime
 
 
 @dataclass(slots=True)
 class _Asked:
+    at: datetime
     number: int
     arrived: int
     swept: frozenset[str]
@@ -143,7 +145,7 @@ class Holdings:
             if (sweep := self._unchecked.pop((event.connection, event.account), None)) is not None:
                 self._checked.append(sweep)
         elif isinstance(event, PositionsAsked):
-            self.asked(event.connection)
+            self.asked(event)
         elif isinstance(event, PositionsAnswered):
             self.answered(event)
         elif isinstance(event, AdjustmentTold):
@@ -187,11 +189,12 @@ class Holdings:
             self._arriving.clear()
         return asked
 
-    def asked(self, connection: int) -> None:
-        self._asked[connection] = _Asked(
+    def asked(self, event: PositionsAsked) -> None:
+        self._asked[event.connection] = _Asked(
+            event.at,
             len(self._facts),
             self._arrived,
-            frozenset(self._swept.get(connection, ())),
+            frozenset(self._swept.get(event.connection, ())),
             self._sums(self._facts),
         )
 
@@ -207,6 +210,7 @@ class Holdings:
             accounts=frozenset(account for account, _ in event.held),
             swept=asked.swept,
             asked=asked.arrived,
+            asked_at=asked.at,
             asked_no=asked.number,
             ended_no=len(self._facts),
             contained=asked.sums,
@@ -273,6 +277,7 @@ class Holdings:
             target,
             instead=inferred,
             made=self._arrived,
+            known_at=event.at if seen is None or event.time is not None else _known_at(seen),
         )
         self._adjustments.insert(at, told)
         for each in touched:
@@ -336,7 +341,7 @@ class Holdings:
 
     def unsettled(self, holding: AccountContract) -> Unsettled | None:
         waiting = self.unexplained.get(holding)
-        return Unsettled(waiting.place, waiting.held) if waiting is not None else None
+        return Unsettled(waiting.place, waiting.held, waiting.asked_at) if waiting is not None else None
 
     # How
 
@@ -402,6 +407,7 @@ class Holdings:
                     inferred=True,
                     amount=seen.difference,
                     made=self._arrived,
+                    known_at=seen.asked_at,
                 )
             )
             del self.unexplained[holding]
@@ -420,7 +426,9 @@ class Holdings:
         place = Place(time, self._known())
         after_gap = self._openings.after_gap
         vanished = not held and bool(ours)
-        return Unexplained(held, held - ours, place, time, event.at, self._arrived, vanished, after_gap)
+        return Unexplained(
+            held, held - ours, place, time, event.at, self._arrived, vanished, after_gap, answer.asked_at
+        )
 
     def _today(self, event: PositionsAnswered) -> datetime:
         return (event.broker_time or event.at).astimezone(NEW_YORK)
@@ -448,3 +456,7 @@ class Holdings:
             self.unexplained[holding] = replace(seen, difference=left)
         else:
             del self.unexplained[holding]
+
+
+def _known_at(seen: Unexplained | Adjustment) -> datetime:
+    return seen.known_at if isinstance(seen, Adjustment) else seen.asked_at

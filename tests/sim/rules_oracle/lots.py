@@ -60,7 +60,7 @@ class _Fold:
         ]
         if self._given.unsettled is not None:
             steps.append((self._given.unsettled.place.time, self._given.unsettled))
-        waiting = sorted(steps, key=lambda step: step[0])
+        waiting = sorted(steps, key=lambda step: (step[0], _known_at(step[1])))
         by_second = sorted(self._given.facts, key=lambda fact: fact.time)
         for second, group in groupby(by_second, key=lambda fact: fact.time):
             while waiting and waiting[0][0] < second:
@@ -448,3 +448,10 @@ class _Fold:
             lot.quantity and alert in lot.owners for lot in self._out.lots
         ):
             self._closes[alert] = self._index, self._now
+
+
+def _known_at(step: Step) -> datetime:
+    """Return when something became known: within a second what was known first stands first."""
+    if isinstance(step, Decision):
+        return step.at
+    return BEGINNING if isinstance(step, Arrival) else step.known_at
