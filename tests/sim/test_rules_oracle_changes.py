@@ -387,6 +387,19 @@ def test_move_against_what_is_held_leaves_nobody_s() -> None:
     assert seen(one.quantity, one.open, one.avg_price, one.closed_by) == (0, False, 200, "transferred")
 
 
+def test_both_accounts_end_in_one_second() -> None:
+    """The broker's word ends what was bought at 100 and, later, at 200: the later one shows."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.answer({OTHER: 1, (ACC2, OTHER): 1})
+    day.fill(STK, 10, 100, account=ACC2)
+    day.fill(STK, 10, 200)
+    for _ in range(2):
+        day.answer({STK: 0, OTHER: 1, (ACC2, STK): 0, (ACC2, OTHER): 1})
+        day.wait(301)
+    one = day.right().alert(A)
+    assert seen(one.quantity, one.closed_by, one.avg_price) == (0, "adjusted", 200)
+
+
 def test_average_of_what_was_closed_before_a_split() -> None:
     """10 @ 200 are sold; 100 of nobody become 400: what was closed keeps its 200."""
     day = bought_ten()

@@ -214,16 +214,23 @@ def tally_of(changes: Sequence[Change], alert: int) -> Tally:
 def tally(folds: Sequence[Sequence[Change]]) -> dict[int, Tally]:
     """Sum up every alert over the changes of all folds, in the broker's order.
 
-    Rule 1.1: those of one second, which contracts and accounts have each in their own order, by execId.
+    Rule 1.1: those of one second, which contracts and accounts have each in their own order, by execId; what
+    the broker's word changed there by the last execution before it.
     """
-    seconds: list[tuple[datetime, str, int, list[Change]]] = []
+    seconds: dict[int, list[tuple[datetime, str, int, list[Change]]]] = {}
     for number, changes in enumerate(folds):
-        for when, group in groupby(changes, key=lambda change: change.when):
-            of_second = list(group)
-            last = next((one.root for one in reversed(of_second) if one.root), "")
-            seconds.append((when, last, number, of_second))
-    tallies: dict[int, Tally] = {}
-    for *_, of_second in sorted(seconds, key=lambda each: each[:3]):
-        for change in of_second:
-            tallies.setdefault(change.alert, Tally()).add(change)
+        by_alert: dict[int, list[Change]] = {}
+        for change in changes:
+            by_alert.setdefault(change.alert, []).append(change)
+        for alert, own in by_alert.items():
+            last = ""
+            for when, group in groupby(own, key=lambda change: change.when):
+                of_second = list(group)
+                last = next((one.root for one in reversed(of_second) if one.root), last)
+                seconds.setdefault(alert, []).append((when, last, number, of_second))
+    tallies = {alert: Tally() for alert in seconds}
+    for alert, each in seconds.items():
+        for *_, of_second in sorted(each, key=lambda one: one[:3]):
+            for change in of_second:
+                tallies[alert].add(change)
     return tallies
