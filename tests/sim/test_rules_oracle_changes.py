@@ -387,6 +387,20 @@ def test_move_against_what_is_held_leaves_nobody_s() -> None:
     assert seen(one.quantity, one.open, one.avg_price, one.closed_by) == (0, False, 200, "transferred")
 
 
+def test_late_match_is_about_what_an_adjustment_left() -> None:
+    """2 @ 8 and 4 @ 7 are nobody's; the broker holds 4; an alert that appears then has the 4 @ 7."""
+    day = Day()
+    day.answer({OTHER: 1})
+    day.fill(STK, 2, 8, perm=600)
+    day.fill(STK, 4, 7, perm=600)
+    for _ in range(2):
+        day.answer({STK: 4, OTHER: 1})
+        day.wait(61)
+    day.read({"real-day-trading": {"TSLA": alert(None, created=(day.ago(600)))}})
+    one = day.right().alert(A)
+    assert seen(one.quantity, one.avg_price) == (4, 7)
+
+
 def test_both_accounts_end_in_one_second() -> None:
     """The broker's word ends what was bought at 100 and, later, at 200: the later one shows."""
     day = Day({"real-day-trading": {"TSLA": alert(None)}})
