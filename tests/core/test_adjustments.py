@@ -25,9 +25,11 @@ from tests.support.facts import (
     unmatched,
 )
 from tests.support.held_stock import KEY, STOCK, Held
+from tracker.core.adjusting import adjust
+from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alert_updates import EventKind
 from tracker.core.journal_entries import AdjustmentTold
-from tracker.core.model import End, EndOf, Source
+from tracker.core.model import End, EndOf, Moment, Source
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES
 
 
@@ -413,6 +415,20 @@ def test_difference_counts_by_what_is_known_now() -> None:
     assert quantity(story) == 0
     story.trade(5)
     assert (quantity(story), held(story)) == (3, 3)
+
+
+@pytest.mark.parametrize(("ratio", "listed", "real"), [(Decimal(2), None, 20), (None, Decimal(19), 19)])
+def test_settled_change_behind_what_is_unexplained(
+    ratio: Decimal | None, listed: Decimal | None, real: int
+) -> None:
+    """14 of 10 are listed, and count; a split behind that makes 20 of the 10, a newer word is as it says."""
+    story = Held(10)
+    story.answer(14)
+    before = holding(story)
+    assert before.pending == 4
+    change = Adjustment(*before.key, 99, Moment(story.now, 99), "split", held=listed, ratio=ratio)
+    after, _ = adjust(before, change)
+    assert after.held - after.pending == real
 
 
 def test_undone_adjustment_is_undone_in_its_place() -> None:

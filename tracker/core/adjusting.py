@@ -39,7 +39,11 @@ def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, .
     if one.held is not None:
         holding, more = _brought_to(holding, one, one.held)
         touched += more
-    pending = holding.pending if one.settled else holding.pending + holding.held - before
+    pending = holding.pending
+    if not one.settled:
+        pending += holding.held - before
+    elif one.held is not None:
+        pending = ZERO  # The broker's word counts what was unexplained before it.
     return replace(holding, last=one.place, expired=False, pending=pending), touched
 
 
@@ -56,7 +60,8 @@ def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, .
         else mine
         for mine in holding.alerts
     )
-    scaled = replace(holding, held=holding.held * ratio, lots=lots, alerts=alerts, in_lots=_sum(lots))
+    held, pending = holding.held * ratio, holding.pending * ratio
+    scaled = replace(holding, held=held, pending=pending, lots=lots, alerts=alerts, in_lots=_sum(lots))
     return scaled, tuple(mine.alert for mine in alerts if mine.quantity)
 
 
