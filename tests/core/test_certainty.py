@@ -325,12 +325,15 @@ def test_older_fill_behind_an_answer_without_its_contract() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, -4, 2)
 
 
-def test_correction_of_a_fill_never_received() -> None:
+@pytest.mark.parametrize("first_too", [False, True], ids=["never received", "received behind it"])
+def test_correction_of_a_fill_not_received(*, first_too: bool) -> None:
     """4 are listed; the fill of 4 that was missed before becomes one of 2: nothing was held at first."""
     story = connected()
     story.sweep()
     story.snapshot(position(4))
     story.tell(execution(exec_id(1, 2), 2, at=-60))
+    if first_too:
+        story.tell(execution(exec_id(1), 4, at=-60))
     assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(2))
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 2)

@@ -68,8 +68,8 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
         if _is_behind(versions, asked, ended):
             continue
         contained = [is_contained(row, asked, ended) for row in versions]
-        corrected = min(correction_version(row.execution.exec_id) for row in versions) > 1
-        missed = corrected and any(_corrects_unseen(row) for row in versions)
+        # A first version that is pushed only behind its correction does not tell when it was executed.
+        missed = _corrects_unseen(min(versions, key=lambda row: row.seq))
         if True not in contained and (None in contained or missed):
             return True
         if None in contained and len({row.execution.signed for row in versions}) > 1:
