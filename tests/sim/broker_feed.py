@@ -98,7 +98,7 @@ class BrokerFeed:
         if isinstance(entry, LinkUp):
             self._began = True
             self._tell(facts.Connected(at, connection, frozenset(entry.accounts)))
-        elif not self._began and not isinstance(entry, AdjustmentTold):
+        elif not self._began and isinstance(entry, PositionsAsked):
             pass
         elif isinstance(entry, ExecutionsAsked):
             self._sweeps = {one: of for one, of in self._sweeps.items() if of != entry.account}
