@@ -139,6 +139,20 @@ def test_known_difference_of_the_new_contract_is_explained() -> None:
     assert (story.of_new(), quantity(story, SUCCESSOR)) == (6, 1)
 
 
+def test_word_on_the_new_contract_contains_what_came() -> None:
+    """The 6 listed were noted as they are, before the merger was told that brought 5 of them."""
+    story = Moving(10, unmatched)
+    story.decide = matched(SUCCESSOR)
+    story.tell(execution(exec_id(7), 1, at=95, contract=NEW, perm_id=7))
+    story.answer_with(position(10, contract=STOCK), position(1, contract=NEW))
+    story.answer_with(position(6, contract=NEW))
+    story.note(Source.PERSON, "adjust", BECAME, "adjusted", "", "as listed", "")
+    story.say(BECAME, "0.5")
+    assert (story.of_new(), quantity(story, SUCCESSOR)) == (6, 1)
+    story.answer_with(position(6, contract=NEW))
+    assert story.state.find(DIFFERENCES, "open", "1") == []
+
+
 def test_alert_that_has_both_has_the_sum() -> None:
     """5 came at 5, 5 were bought at 2.50: 10 at 3.75, and 4 of them sold leave 6."""
     story = Moving(10)

@@ -186,11 +186,13 @@ def _fold_second(
     growing = growing_sign(folded.holding.held)
     ordered = sorted(movements, key=lambda each: (bool(each.expired), place_in_second(each, growing)))
 
-    def stand(numbered: _Decided) -> tuple[int, int, int]:
+    def stand(numbered: _Decided) -> tuple[int, int, bool, int]:
         number, one = numbered
         known = (at for at, each in enumerate(ordered, 1) if each.moment.seq <= one.place.seq)
-        made = one.place.seq if isinstance(one, Adjustment) else one.seq
-        return max(known, default=0), made, number
+        if isinstance(one, Adjustment):
+            # What an answer lists of a contract contains what came into it by then.
+            return max(known, default=0), one.place.seq, not one.came_from, number
+        return max(known, default=0), one.seq, False, number
 
     waiting = deque(sorted(((stand(each), each) for each in decided), key=lambda each: each[0]))
     for at in range(len(ordered) + 1):

@@ -195,7 +195,8 @@ def _in_order(step: _Step) -> tuple[datetime, int, int]:
 def _steps_of(one: Adjustment) -> list[_Step]:
     at, seq, found = second_of(one.place.time), one.place.seq, []
     if one.came_from:
-        found.append(_Step(at, seq, 1, _Effect.ADDS, one.moved * (one.ratio or Decimal(1))))
+        # What an answer lists contains what came by then.
+        found.append(_Step(at, seq, 0, _Effect.ADDS, one.moved * (one.ratio or Decimal(1))))
     elif one.ratio is not None:
         found.append(_Step(at, seq, 1, _Effect.SCALES, one.ratio))
     if one.held is not None:
