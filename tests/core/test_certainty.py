@@ -291,12 +291,18 @@ def test_fill_behind_complete_sweep_is_behind_answer() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
 
 
-def test_no_sweep_lacked_what_could_not_be_read() -> None:
-    """It came unreadable before the answer, so a sweep behind it lacked nothing: 4 were bought, none held."""
+@pytest.mark.parametrize("corrected", [False, True])
+def test_no_sweep_lacked_what_could_not_be_read(*, corrected: bool) -> None:
+    """It came unreadable before the answer, so a sweep behind it lacked nothing: 4 were bought, none held.
+
+    So it is where its correction is pushed meanwhile, which settles what could not be read.
+    """
     story = Story()
     story.tell(Undecodable("execution", "no side", exec_id(1)))
     story.snapshot(position(4))
     story.sweep(request=901)
+    if corrected:
+        story.tell(execution(exec_id(1, 2), 4, at=0))
     story.sweep(execution(exec_id(1), 4, at=0, request_id=902), request=902)
     assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(4))

@@ -206,7 +206,7 @@ def _memory(desk: PoisonedDesk) -> list[tuple[str, int]]:
     return [
         (name, len(value))
         for name, value in kept
-        if isinstance(value, dict | list | set) and name not in ("_open", "_roots")
+        if isinstance(value, dict | list | set) and name not in ("_open", "_came")
     ]
 
 

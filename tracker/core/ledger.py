@@ -241,7 +241,8 @@ class Ledger:
         if known is not None:
             self._repeat(frame, known, execution)
             return
-        unread = self._undecodables.heal_execution(execution.exec_id)
+        unread = self._undecodables.came(execution.exec_id)
+        self._undecodables.heal_execution(execution.exec_id)
         versions = versions_of(self._state, execution, self._unnamed)
         passed_over = self.passes_over(execution)
         if versions or passed_over:

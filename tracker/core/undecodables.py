@@ -19,16 +19,22 @@ class Undecodables:
     def __init__(self, state: LedgerState) -> None:
         self._state = state
         self._open: dict[str, UndecodableFrame] = {}
-        self._roots: set[str] = set()
-        """The keys of these executions, which all versions of one share."""
-        for row in state.find(UNDECODED, "open", "1"):
+        self._came: dict[str, int] = {}
+        """Key that all versions of an execution share -> the lowest one that ever came unreadable."""
+        for row in state.every(UNDECODED):
             if row.exec_id:
                 self._note(row)
 
     def _note(self, row: UndecodableFrame) -> None:
-        self._open[row.exec_id] = row
-        if (parts := correction_parts(row.exec_id)) is not None:
-            self._roots.add(parts.root)
+        if not row.healed:
+            self._open[row.exec_id] = row
+        root, version = _of(row.exec_id)
+        self._came[root] = min(version, self._came.get(root, version))
+
+    def came(self, exec_id: str) -> bool:
+        """Tell whether an execution, or an earlier version of it, ever came unreadable."""
+        root, version = _of(exec_id)
+        return root in self._came and self._came[root] <= version
 
     def keep(self, seq: int, fact: Undecodable) -> bool:
         """Keep a frame; False if the same execution is kept already."""
@@ -52,24 +58,21 @@ class Undecodables:
             self._state.put(UNDECODED, replace(row, healed=True))
             self._open.pop(row.exec_id, None)
 
-    def heal_execution(self, exec_id: str) -> bool:
-        """Mark an execution's kept frames as settled, since it or a later version could be decided.
-
-        Returns whether there were any.
-        """
-        if not self._open:
-            return False
-        parts = correction_parts(exec_id)
-        if exec_id not in self._open and (parts is None or parts.root not in self._roots):
+    def heal_execution(self, exec_id: str) -> None:
+        """Mark an execution's kept frames as settled, since it or a later version could be decided."""
+        if not self._open or not self.came(exec_id):
             # There may be tens of thousands, and this runs for each execution.
-            return False
-        found = False
+            return
         for row in self._state.find(UNDECODED, "open", "1"):
             if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):
                 self._state.put(UNDECODED, replace(row, healed=True))
                 self._open.pop(row.exec_id, None)
-                found = True
-        return found
+
+
+def _of(exec_id: str) -> tuple[str, int]:
+    """Return what the versions of an execution have in common, and which of them this is."""
+    parts = correction_parts(exec_id)
+    return (exec_id, 0) if parts is None else (parts.root, parts.version)
 
 
 def _replaces(exec_id: str, older: str) -> bool:
