@@ -120,6 +120,22 @@ def test_round_trip_before_the_creation_leaves_nothing() -> None:
     assert (shown(story).position or {})["opened_at"] is None
 
 
+def test_successor_stands_behind_a_decision_of_an_earlier_process() -> None:
+    """3 of :05 wait for their sweep's end, and are the alert's from its creation at :15 on.
+
+    The next process hears of its successor before the 3 are folded: that is behind :15 all the same.
+    """
+    story = DatedStory()
+    story.created[ALERT] = 15
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(1), 3, at=5, request_id=900))
+    story.restart()
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(OTHER))
+    story.reconnect()
+    swept(story)
+    assert quantity(story, OTHER) == 3
+
+
 def test_late_match_stands_behind_what_waits_to_be_folded() -> None:
     """The same on a first start: nothing is folded before the sweep ends, the alert appears within it."""
     story = DatedStory(unmatched)

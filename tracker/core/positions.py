@@ -104,6 +104,9 @@ class Positions:
             key = row.contract_key
             self._waiting[key] = None
             self._note_newest(key, row.moment.time)
+        for key in self._waiting:
+            for one in self._entries.decisions(key):
+                self._note_newest(key, one.place.time)
 
     # What the broker is asked, and answers
 
