@@ -11,6 +11,7 @@ from tests.sim.rules_oracle import facts as f
 from tests.sim.rules_oracle.facts import Contract
 from tests.support.oracle_day import (
     ACC,
+    ACC2,
     C95,
     C100,
     NOON,
@@ -415,3 +416,24 @@ def test_re_alert_gets_what_the_alert_before_it_was_found_too_late_for() -> None
     shows(day, A, 1)
     day.read({"real-day-trading": {"TSLA": alert(C95, created=written)}})
     shows(day, A, 5)
+
+
+def test_late_fill_of_another_account_goes_to_the_successor() -> None:
+    """Rules 2.2 and 2.4: a re-alert took over what A held of the contract, in one account.
+
+    In the other one 4 of A's order at 8 turn up, behind them 4 at 6 are bought and 4 are sold.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 2, 5, perm=1)
+    day.fill(C95, -2, 5)
+    day.fill(C95, 4, 7, account=ACC2)
+    day.wait(10)
+    records = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.read(records)
+    day.read(None)
+    day.fill(C95, 4, 8, perm=1, at=-5, live=False)
+    day.fill(C95, 4, 6)
+    day.fill(C95, -4, 9)
+    day.read(records)
+    shows(day, A, 8)
+    assert day.right().alert(A).avg_price == 7

@@ -182,9 +182,17 @@ class Replay:
         """Rule 2.2: a fill follows its order's owners; a decision with a place behind it gives it to them."""
         since, placed = before.since[fact.order], before.placed.get(fact.order, ())
         now = {alert: rule for alert, rule in owned.items() if since[alert] <= fact.time}
-        self._part_of(fact, now, known=True)
         later = {alert: rule for alert, rule in owned.items() if alert not in (*now, *placed)}
-        self._part_of(fact, later)
+        self._part_of(fact, self._of_successors(now, fact), known=True)
+        self._part_of(fact, self._of_successors(later, fact))
+
+    def _of_successors(self, owners: Mapping[int, str], fact: Fact) -> dict[int, str]:
+        """Name who took over in place of records that are gone."""
+        successions, found = self._successions(), dict[int, str]()
+        for number, rule in owners.items():
+            owner = successions.owner_now(self.registry.alerts[number], fact.order.con_id)
+            found.setdefault(owner.number, rule)
+        return found
 
     def _match_booked(self, fact: Fact) -> None:
         """Rule 1.3: match an execution as it is booked, also one that only closes."""
@@ -338,11 +346,12 @@ class Replay:
 
     def _takeovers(self) -> list[Takeover]:
         """Find which records took over from those that are gone."""
+        return self._successions().find()
+
+    def _successions(self) -> Successions:
         alerts, contracts = self.registry.alerts, self.holdings.contracts
-        found = Successions(
-            alerts, self.fold_all(), self.tallies(), contracts, self.decisions, self._returned
-        )
-        return found.find()
+        folds, tallies = self.fold_all(), self.tallies()
+        return Successions(alerts, folds, tallies, contracts, self.decisions, self._returned)
 
     # A person
 

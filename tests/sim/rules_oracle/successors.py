@@ -58,7 +58,7 @@ class Successions:
             for holding, folded in self.folds.items()
             if any(lot.quantity and old.number in lot.owners for lot in folded.lots)
         ]
-        before = {holding: self._successor_before(old, holding[1]) for holding in owned}
+        before = {holding: self.successor_before(old, holding[1]) for holding in owned}
         present = [alert for alert in self.alerts if alert.present]
         had = [self.contracts[con_id] for _, con_id in self.tallies[old.number].parts]
         # One that handed on all it owned is over, unless something of it is told late.
@@ -73,10 +73,24 @@ class Successions:
             if new is not None:
                 yield Takeover(old.number, new.number, holding)
 
+    def owner_now(self, old: Alert, con_id: int) -> Alert:
+        """Return whose a fill is that follows an order of a record which may be gone.
+
+        One that took over all it had takes over this contract too, where rule 2.4 lets it.
+        """
+        if old.present:
+            return old
+        if (heir := self.successor_before(old, con_id)) is not None:
+            return heir
+        heirs = {one.new for one in self._since_return(old) if one.old == old.number}
+        had = [self.contracts[each] for _, each in self.tallies[old.number].parts] if heirs else []
+        there = [alert for alert in self.alerts if alert.present and alert.number in heirs]
+        return successor(old, self.contracts[con_id], there, self.contracts, had) or old
+
     def _since_return(self, alert: Alert) -> Sequence[Decision]:
         return self.decisions[self.returned.get(alert.number, 0) :]
 
-    def _successor_before(self, old: Alert, con_id: int) -> Alert | None:
+    def successor_before(self, old: Alert, con_id: int) -> Alert | None:
         """Return who took over this contract from a record before, while it is there.
 
         What is told late of the record, in any account, goes the same way; the rules page says no word of it.
