@@ -55,7 +55,7 @@ from tracker.core.state_rows import (
 
 
 class ClosingPolicy(StrEnum):
-    """Say what happens to an alert whose position has ended."""
+    """Name what happens to an alert whose position has ended."""
 
     MARK = "mark"
     REMOVE = "remove"
@@ -78,13 +78,13 @@ class EventKind(StrEnum):
     CONFLICT = "conflict"
     TAKEN_OVER = "taken_over"
     ORPHANED = "orphaned"
-    """A record is gone, and no other takes over what it still holds."""
+    """A record is gone, and no other record takes over what it still owns."""
     GAP = "gap"
-    """A day that ended unproven, or one that is closed now."""
+    """A day that ended without proof, or a gap that is closed now."""
     UNEXPLAINED = "unexplained"
     """A position that no execution explains: found, settled by an adjustment, or gone."""
     CLOCK = "clock"
-    """Our clock is off from the broker's, or an execution's time from its receipt."""
+    """Our clock differs from the broker's, or an execution's time from its receipt."""
 
 
 class TrackerEvent(Struct, frozen=True):
@@ -99,7 +99,7 @@ class TrackerEvent(Struct, frozen=True):
 
     @property
     def what(self) -> Mapping[str, str | int | float | None]:
-        """Return what happened, ready to be written as JSON; it is made again at each call."""
+        """Return the event, ready to be written as JSON; each call makes a new mapping."""
         return _described(self.about, self) if isinstance(self.about, BookedExecution) else self.about
 
     def as_json(self) -> dict[str, str | int | float | None]:
@@ -129,7 +129,7 @@ _EIGHT_DIGITS = Context(prec=8)
 _TIMES_KEPT: Final = 256
 _AVERAGES = ("avg_price", "avg_fill_price")
 OWNERSHIP = "ownership"
-"""`matched_by` of a fill that closed what an alert owned, where no rule was asked."""
+"""`matched_by` of a fill that closed what an alert owned; no rule applies to it."""
 FOREIGN = "the order's reference names another alert, of which nothing was left"
 """Why a sale closed lots of an alert that its order's reference does not name."""
 
@@ -168,9 +168,9 @@ def positions_of(state: LedgerState, alert_state: AlertState) -> list[tuple[Hold
 
 
 def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | None:
-    """Return how much the order wants of this contract in this account, None where that is unknown.
+    """Return the quantity that the order asks for in this contract and account; None if that is unknown.
 
-    An order for an FA group names no account, and its total spans several, so it says nothing of one.
+    An order for an FA group names no account, and its total spans several, so none is known for one.
     """
     if order is None or order.total is None:
         return None
@@ -210,11 +210,11 @@ def compose(
 
 
 def _emptied(state: LedgerState, alert_state: AlertState, updated_at: datetime) -> AlertUpdate:
-    """Say that a record owns nothing after all: its only fill was assigned away or voided."""
+    """Return that a record owns nothing after all: its only fill was assigned away or voided."""
     shown = alert_state.shown
     assert shown is not None, "what never showed anything is not written"
     if not shown.last_order_update:
-        # It never had an order of its own; what stood there was another record's.
+        # It never had an order of its own; what it showed was copied from another record.
         return AlertUpdate(alert_state.alert, False, {}, nothing_owned())
     last = {
         **shown.last_order_update,
@@ -296,7 +296,7 @@ def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) 
     if order is None or total is None:
         return None
     if totals.most >= total and order.broker_filled is None:
-        # All of it was filled, though no status said so; only one since then could say that it works again.
+        # It is filled, though no status said so; only a later status could say that it works again.
         return 0
     return number(max(total - totals.filled, ZERO))
 
@@ -334,7 +334,7 @@ def _is_there(state: LedgerState, alert: AlertId) -> bool:
 
 
 def partners_of(state: LedgerState, alert: AlertId) -> set[AlertId]:
-    """Return the alerts that share a lot with one, which name it among those they share with."""
+    """Return the alerts that share a lot with one, and so name it in `shared_with`."""
     row = state.get(ALERTS, alert_text(alert))
     found: set[AlertId] = set()
     for holding, _ in positions_of(state, row) if row is not None else ():
@@ -351,7 +351,7 @@ def order_shown(execution: Execution) -> str:
 def queue_update(
     state: LedgerState, alert: AlertId, touched: Iterable[ContractKey], policy: ClosingPolicy, frame: Frame
 ) -> list[TrackerEvent]:
-    """Put what an alert must show into the outbox; return nothing where it shows that already.
+    """Put what an alert must show into the outbox; return nothing if it shows that already.
 
     `touched` are the contracts of this batch in which it has, or had, a position.
     """
@@ -426,7 +426,7 @@ def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPositio
 
 
 def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> bool:
-    """Return whether the broker, later than what closed it, still holds what we take for closed."""
+    """Return whether a newer position of the broker still has what we consider closed."""
     told = state.get(POSITIONS, holding.key.text())
     if told is None or told.position.quantity in (ZERO, holding.held - holding.pending):
         return False
@@ -440,7 +440,7 @@ def _contradicted(state: LedgerState, holding: Holding, mine: AlertPosition) -> 
 
 
 def _same(before: AlertUpdate, after: AlertUpdate) -> bool:
-    """Compare what two updates show, but for `updated_at`; an older version kept averages unrounded."""
+    """Compare what two updates show, except for `updated_at`; an older version did not round averages."""
     if (before.open, before.remove) != (after.open, after.remove):
         return False
     return all(
@@ -463,7 +463,7 @@ def _but_time(shown: Mapping[str, Value] | None) -> dict[str, Value]:
 def _reopened(
     state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]], frame: Frame
 ) -> TrackerEvent:
-    """Put the last fill of a record that had been taken out before a person."""
+    """Mark the last fill of a record that had been taken out as needing a person."""
     booked = replace(_last_booked(state, found), attention=Attention.REOPENED)
     state.put(EXECUTIONS, booked)
     return TrackerEvent(EventKind.NEEDS_YOU, frame.received_at, booked, booked.attention.value)

@@ -1,4 +1,4 @@
-"""Tell when two spellings mean the same alerter, or the same ticker.
+"""Decide when two spellings mean the same alerter, or the same ticker.
 
 Owns the built-in table of alerters, whose names differ from store to store, and what settings add to it.
 It never decides which alerters exist: any other name is an alerter too, known by its own spelling.
@@ -48,7 +48,7 @@ class AlerterNames:
     """Recognise alerters by canonical name and explicit alias."""
 
     def __init__(self, entries: Iterable[AlerterEntry] = ()) -> None:
-        """Take what settings add to the built-in table.
+        """Add entries of the settings to the built-in table.
 
         An entry whose name is already an alerter's (under any spelling) adds its aliases and, if it has
         one, its title to that alerter. A ValueError names an alias that two alerters claim.
@@ -89,5 +89,5 @@ class AlerterNames:
         return self._titles.get(self.key(name), name)
 
     def fixed_symbol(self, name: str) -> str:
-        """Return the only ticker that a name ever is about, else an empty text."""
+        """Return the only ticker that an alerter is ever about, else an empty text."""
         return "SPX" if canonical(name) in _ALWAYS_SPX else ""

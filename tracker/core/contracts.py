@@ -28,7 +28,7 @@ def tickers_of(contract: Contract) -> frozenset[str]:
     """Return the keys (`symbol_key`) of all tickers by which people mean a contract.
 
     That is the symbol; for an option also the trading class (SPXW) and the root of the local symbol. A
-    stock's class names its market, so of a stock the whole local symbol counts.
+    stock's class names its market, so for a stock the whole local symbol is a ticker.
     """
     if contract.is_option:
         names = {contract.symbol, contract.trading_class, _local_root(contract)}
@@ -54,7 +54,7 @@ def days_of(contract: Contract) -> tuple[date, ...]:
         return ()
     if contract.trading_class not in _DAY_BEFORE_SETTLEMENT:
         return (contract.expiry,)
-    # Holidays are not known here: a weekend is all that lies between two trading days.
+    # Holidays are not known here: only weekends separate trading days.
     settled = contract.expiry + _DAY
     while settled.weekday() >= _SATURDAY:
         settled += _DAY
@@ -62,14 +62,14 @@ def days_of(contract: Contract) -> tuple[date, ...]:
 
 
 def last_day(contract: Contract) -> date | None:
-    """Return the day with which a contract ends, None where it has none."""
+    """Return the day on which a contract ends; None if it does not end."""
     days = days_of(contract)
     return days[0] if days else None
 
 
 @lru_cache(4096)
 def adjustment_of(contract: Contract) -> str:
-    """Say what shows that a corporate action changed an option's deliverable; empty where nothing does."""
+    """Return the sign of a corporate action that changed an option's deliverable; empty if there is none."""
     if contract.sec_type != "OPT":
         return ""
     for what, name in (("class", contract.trading_class), ("root", _local_root(contract))):

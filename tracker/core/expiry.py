@@ -1,7 +1,7 @@
 """Read the expiry that a person or a program wrote into an alert.
 
 Owns the forms people write (`1121`, `11/21`, `11/21/2025`, `20251121`, `OCT25`) and the year that a
-year-less date means. It never guesses beyond that: what names no day and no month is unusable, and the
+year-less date means. It guesses nothing else: a text that names neither day nor month is unusable, and the
 caller says so.
 """
 

@@ -1,4 +1,4 @@
-"""The entries of the journal: the notes that are our own, and where a TWS message names what it is about.
+"""The entries of the journal: our own notes, and the fields by which a TWS message names its subject.
 
 Owns the text of every note (one frozen type each, to and from the fields of a frame) and the places of the
 fields by which executions, fees and orders are distinguished before a message is decoded. It decides nothing.
@@ -159,7 +159,7 @@ class RequestTimedOut(Entry, frozen=True):
 
 
 class SweepQuiet(Entry, frozen=True):
-    """A sweep brings nothing any more, and its end has not come."""
+    """A sweep went quiet: nothing more comes, and its end has not come."""
 
     SOURCE = Source.LINK
     NAME = "quiet"
@@ -167,7 +167,7 @@ class SweepQuiet(Entry, frozen=True):
 
 
 class SweepChecked(Entry, frozen=True):
-    """A sweep's answer was compared with what was journalled of its day before."""
+    """A sweep's answer was compared with the executions journalled for its day."""
 
     SOURCE = Source.LINK
     NAME = "proof"
@@ -194,7 +194,7 @@ class DecidedAgain(Entry, frozen=True):
 
 
 class PositionsAsked(Entry, frozen=True):
-    """Positions are about to be asked for."""
+    """Positions are about to be requested."""
 
     SOURCE = Source.SENT
     NAME = "positions"
@@ -210,14 +210,14 @@ class ExecutionsAsked(Entry, frozen=True):
 
 
 class OpenOrdersAsked(Entry, frozen=True):
-    """The open orders of all clients are about to be asked for."""
+    """The open orders of all clients are about to be requested."""
 
     SOURCE = Source.SENT
     NAME = "open_orders"
 
 
 class CompletedOrdersAsked(Entry, frozen=True):
-    """The day's completed orders are about to be asked for."""
+    """The day's completed orders are about to be requested."""
 
     SOURCE = Source.SENT
     NAME = "completed_orders"
@@ -253,7 +253,7 @@ class RecordBack(Entry, frozen=True):
 
 
 class RecordCopied(Entry, frozen=True):
-    """A new record was written with the position that we had shown in a former one of its name."""
+    """A new record was written with the position that we had shown in a former record of its name."""
 
     SOURCE = Source.STORE
     NAME = "copied"
@@ -291,7 +291,7 @@ class PartAssigned(Entry, frozen=True):
 
 
 class Dismissed(Entry, frozen=True):
-    """A person says that an execution needs no decision any longer."""
+    """A person dismisses an execution, which then needs no decision."""
 
     SOURCE = Source.PERSON
     NAME = "dismiss"
@@ -301,7 +301,7 @@ class Dismissed(Entry, frozen=True):
 class AdjustmentTold(Entry, frozen=True):
     """A person says why a position changed without an execution.
 
-    `ratio` is new units for one old unit, empty where the quantity that the broker reports is meant.
+    `ratio` is new units for one old unit; empty for an adjustment to the broker's quantity.
     """
 
     SOURCE = Source.PERSON
@@ -312,7 +312,7 @@ class AdjustmentTold(Entry, frozen=True):
     ratio: str = ""
     text: str = ""
     into: str = ""
-    """The contract and account in which it goes on, in the same form; empty where it stays what it is."""
+    """The contract and account into which it moves, in the same form; empty if it does not move."""
 
 
 class FlexAdjustment(AdjustmentTold, frozen=True):
@@ -322,7 +322,7 @@ class FlexAdjustment(AdjustmentTold, frozen=True):
 
 
 class PositionChanged(Entry, frozen=True):
-    """A Flex report lists a change of a position with its cause, where nobody compared positions.
+    """A Flex report lists a change of a position with its cause, which no answer of the broker showed.
 
     `at` is ISO 8601 in UTC, `amount` the signed change, `ratio` as of an `AdjustmentTold`.
     """
@@ -337,7 +337,7 @@ class PositionChanged(Entry, frozen=True):
     ratio: str = ""
     text: str = ""
     into: Contract | None = None
-    """The contract in which all of it goes on, in the same account."""
+    """The contract into which all of it moves, in the same account."""
 
 
 class Undone(Entry, frozen=True):
@@ -385,7 +385,7 @@ class HoursCovered(Entry, frozen=True):
 
 
 class FlexTrade(Entry, frozen=True):
-    """A row of a Flex report that states an execution, as JSON."""
+    """A row of a Flex report with an execution, as JSON."""
 
     SOURCE = Source.FLEX
     NAME = "trade"
@@ -393,7 +393,7 @@ class FlexTrade(Entry, frozen=True):
 
 
 class FlexFee(Entry, frozen=True):
-    """The same row, for the fee that it states."""
+    """The same row, for its fee."""
 
     SOURCE = Source.FLEX
     NAME = "trade_fee"
@@ -411,7 +411,7 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
 
 
 def read_entry(frame: Frame) -> Entry | None:
-    """Read a note of our own; None for a message of the broker, and for a note that nobody reads any more."""
+    """Read a note of our own; None for a message of the broker, and for a note that is no longer used."""
     kind = _BY_NAME.get((frame.source, frame.fields[0])) if frame.fields else None
     return None if kind is None else _read(kind, frame.fields[1:])
 
@@ -423,7 +423,7 @@ def entry_of(source: Source, fields: Fields) -> Entry | None:
 
 
 def alert_fields(alert: AlertId) -> tuple[str, str, str, str]:
-    """Return an identity as a note spells it."""
+    """Return an identity as a note writes it."""
     con_id = "" if alert.option_conid is None else str(alert.option_conid)
     return alert.alerter, alert.ticker, alert.created_at, con_id
 
@@ -433,7 +433,7 @@ def _read(kind: type[Entry], parts: Fields) -> Entry:
     for name, of in _kinds(kind).items():
         width = _WIDTHS.get(of, 1)
         if len(parts) < width:
-            # Written before there was such a value: its default holds.
+            # The note is older than this value: its default applies.
             break
         values[name] = _value(of, parts[:width])
         parts = parts[width:]

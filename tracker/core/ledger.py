@@ -220,9 +220,9 @@ class Ledger:
         return events
 
     def take_sweep_reasons(self) -> list[str]:
-        """Return why the broker should be asked for the day's executions, once.
+        """Return once why the day's executions should be requested.
 
-        An order that lacks fills is none while an answer is awaited, which may bring them.
+        An order that lacks fills is no reason while an answer is awaited, which may bring them.
         """
         reasons, self._sweep_reasons = self._sweep_reasons, []
         if self._positions.awaits_sweep(self._completeness.link.accounts):
@@ -230,7 +230,7 @@ class Ledger:
         return reasons + self._orders.take_shortfalls()
 
     def take_position_reasons(self) -> list[str]:
-        """Return why the broker should be asked for the positions, once."""
+        """Return once why the positions should be requested."""
         reasons, self._position_reasons = self._position_reasons, []
         return reasons
 
@@ -250,7 +250,7 @@ class Ledger:
         else:
             verdict = self._ownership.judge(frame, execution)
         swept = frame.source is Source.BROKER and execution.request_id != LIVE
-        # No sweep lacked what could not be read: its copies are not journalled.
+        # A sweep may have contained what could not be read, since duplicates are not journalled.
         swept_until = UNREAD if unread else self._completeness.swept_until(execution.account)
         booked = BookedExecution(
             execution,
@@ -278,7 +278,7 @@ class Ledger:
             self._ownership.booked(frame, booked, verdict)
 
     def passes_over(self, execution: Execution) -> str:
-        """Return why an execution is never matched, whatever the alerts are; empty where it is."""
+        """Return why an execution is never matched, whatever the alerts are; empty if it is matched."""
         if execution.contract.is_combo:
             return "a combo's own line; its legs are counted"
         if self._accounts and execution.account not in self._accounts:
@@ -357,7 +357,7 @@ class Ledger:
             self._orders.open_orders_ended()
 
     def _proven(self) -> None:
-        """Note which certain answers about positions a complete sweep was asked behind."""
+        """Note after which certain answers about positions a complete sweep was requested."""
         for account in self._completeness.link.accounts:
             if until := self._completeness.swept_until(account):
                 self._positions.sweep_proven(account, until)
@@ -368,13 +368,13 @@ class Ledger:
         self._positions.snapshot_dated(self._times.moment(frame))
 
     def _ask_again(self) -> None:
-        """Look again at the closed alerts that the broker's positions contradicted so far."""
+        """Check again the closed alerts that the broker's positions contradicted so far."""
         self._touch(row.alert for row in self._state.find(ALERTS, "doubted", "1"))
 
     # What could not be read
 
     def refuse(self, frame: Frame, fact: Undecodable) -> None:
-        """Keep a frame that cannot be read or decided; the same of an execution is kept once."""
+        """Keep a frame that cannot be read or decided; frames of the same execution are kept once."""
         if not self._undecodables.keep(frame.seq, fact):
             return
         what = {"kind": fact.kind, "reason": fact.reason}
@@ -383,7 +383,7 @@ class Ledger:
             self._sweep_reasons.append(f"execution {fact.exec_id} could not be read")
 
     def pass_over(self, frame: Frame) -> None:
-        """Begin or end a connection whose own frame could not be decided; what waits goes on waiting."""
+        """Begin or end a connection whose own frame could not be decided; waiting executions still wait."""
         entry = read_entry(frame)
         if isinstance(entry, LinkUp | LinkDown):
             self._events += self._completeness.apply(frame, None, entry)
@@ -395,7 +395,7 @@ class Ledger:
         return self._positions.waits(key)
 
     def waiting(self) -> list[Holding]:
-        """Return what would be held of each contract of which something waits, where that can be counted."""
+        """Return the holding of each contract with waiting executions, if it could be folded now."""
         return self._positions.waiting()
 
     def set_aside(self, key: ContractKey) -> None:

@@ -52,7 +52,7 @@ class OrderKey(NamedTuple):
     @classmethod
     @lru_cache(1024)
     def of(cls, perm_id: int, client_id: int, order_id: int) -> OrderKey | None:
-        """Return the durable key of an order, None where the broker gave nothing to tell it by.
+        """Return the durable key of an order; None if the broker gave no number for it.
 
         orderIds are unique per client only and are used again after a Gateway restart, so they count only
         while there is no permId; manual TWS orders have orderId 0.
@@ -79,7 +79,7 @@ class AlertId(NamedTuple):
 
 
 class Source(StrEnum):
-    """Say where a journalled frame came from."""
+    """Name where a journalled frame came from."""
 
     BROKER = "broker"
     SENT = "sent"
@@ -215,7 +215,7 @@ class CommissionReport(Struct, frozen=True):
 
 
 class OrderStatus(Struct, frozen=True):
-    """State what works at the broker; repeated freely and not guaranteed, so it moves no quantity."""
+    """Hold an orderStatus; it may be repeated and is not guaranteed, so it moves no quantity."""
 
     order_id: int
     client_id: int
@@ -268,7 +268,7 @@ class CompletedOrder(Struct, frozen=True):
 
 
 class Position(Struct, frozen=True):
-    """State what the broker holds of one contract in one account; signed."""
+    """Hold the broker's position of one contract in one account; signed."""
 
     account: str
     contract: Contract
@@ -292,7 +292,7 @@ class End(Struct, frozen=True):
 
 
 class BrokerTime(Struct, frozen=True):
-    """State what the broker's clock shows, cut to the second."""
+    """Hold the broker's time, cut to the second."""
 
     at: datetime
 
@@ -312,7 +312,7 @@ class Undecodable(Struct, frozen=True):
     """execution, commission, order, position or another message's name."""
     reason: str
     exec_id: str = ""
-    """The execId where it could still be made out."""
+    """The execId, if it could still be read."""
 
 
 OrderFact: TypeAlias = OrderStatus | OpenOrder | CompletedOrder
@@ -329,7 +329,7 @@ class Fill(Struct, frozen=True):
 
 
 class ExpiryKind(StrEnum):
-    """Grade what an alert's expiry text could be read as."""
+    """Name what an alert's expiry text was read as."""
 
     DAY = "day"
     MONTH = "month"
@@ -392,11 +392,11 @@ class Alert(Struct, frozen=True):
     right: str = ""
     expiry: Expiry = NO_EXPIRY
     problems: tuple[str, ...] = ()
-    """What could not be read, in plain words."""
+    """What could not be read, as text for people."""
     written_on: date | None = None
-    """The date on the writer's wall at that time: in the zone that the record writes, else the stores'."""
+    """The writer's date at that time: in the zone that the record names, else in that of the stores."""
     first_seen: datetime | None = None
-    """When we first saw a record that names no time of its creation; it counts as created then."""
+    """When we first saw a record without a time of creation; it counts as created then."""
     unfilled: Unfilled | None = None
     """What stored contracts filled in although they may have expired when it was written."""
 
@@ -419,12 +419,12 @@ class Rule(StrEnum):
 
 
 class Rejection(Struct, frozen=True):
-    """Say why a candidate is not the alert of a fill."""
+    """Hold why a candidate is not the alert of a fill."""
 
     alert: AlertId
     reason: str
     near: bool = False
-    """A near miss: a person may want to look (the right contract, but for one thing)."""
+    """A near miss, which needs a person: only one detail differs."""
 
 
 class Matched(Struct, frozen=True, tag="matched"):
@@ -435,14 +435,14 @@ class Matched(Struct, frozen=True, tag="matched"):
 
 
 class Unmatched(Struct, frozen=True, tag="unmatched"):
-    """Say that no alert is meant, and why."""
+    """Hold that no alert matches, and why."""
 
     reason: str
     rejected: tuple[Rejection, ...] = ()
 
 
 class Ambiguous(Struct, frozen=True, tag="ambiguous"):
-    """Name several alerts of which one is meant; a person decides."""
+    """Hold several alerts of which a person must choose one."""
 
     rule: Rule
     alerts: tuple[AlertId, ...]
@@ -467,7 +467,7 @@ class AlertUpdate(Struct, frozen=True):
 
 
 class Outcome(StrEnum):
-    """Say what the store did with an AlertUpdate."""
+    """Name what the store did with an AlertUpdate."""
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"
@@ -491,4 +491,4 @@ class Totals(Struct, frozen=True):
     realized_pnl: Decimal | None = None
     fees_pending: int = 0
     most: Decimal = ZERO
-    """What they summed to before a correction took some back."""
+    """The sum before a correction lowered it."""

@@ -77,20 +77,20 @@ class AlertStore(Protocol):
         ...
 
     def expect(self) -> None:
-        """Take the store for one that has been there, as a good read does: its absence is an outage now."""
+        """Treat the store as one that existed before, as a good read does: its absence is an outage."""
         ...
 
     def refresh(self) -> bool:
-        """Look for outside changes and take them in; True when anything changed since the last call.
+        """Read changes of other programs; True when anything changed since the last call.
 
-        What `apply` meets and takes in counts for the next call too. Raises StoreUnavailable when the store
-        cannot be read, or has been there and is gone; the last good state is still served then.
+        Changes that `apply` finds count for the next call. Raises StoreUnavailable when the store cannot be
+        read, or existed before and is gone; the last good state is still served then.
         """
 
     def unchanged(self) -> bool:
         """Return whether what was last read is current; False if that is uncertain, or another thread reads.
 
-        It takes nothing in, raises nothing, and waits for no other thread.
+        It reads nothing new, raises nothing, and waits for no other thread.
         """
 
     def alerts(self) -> Sequence[Alert]:
@@ -105,8 +105,8 @@ class AlertStore(Protocol):
     def apply(self, updates: Sequence[AlertUpdate]) -> Sequence[Outcome]:
         """Write all updates durably and at once; one outcome for each, in order.
 
-        An update touches exactly the record of its identity; it never makes one. Raises StoreUnavailable when
-        that is not possible now; the same updates may be given again.
+        An update changes exactly the record of its identity; it never creates one. Raises StoreUnavailable
+        when that is not possible now; the same updates may be given again.
         """
 
     @property

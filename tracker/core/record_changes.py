@@ -1,7 +1,7 @@
 """Apply what happened to records in the store: they were replaced, deleted, put back, or copied.
 
-Owns what that changes in the rows of alerts, and its events. `pipeline/store_changes` finds which record
-replaces another; `ownership` decides which lots it takes over.
+Owns what that changes in the rows of alerts, and the events about it. `pipeline/store_changes` finds which
+record replaces another; `ownership` decides which lots it takes over.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tracker.core.succession import is_former_name
 
 
 class RecordChanges:
-    """Change one ledger's state; `touch` has alerts shown again when the batch ends.
+    """Change one ledger's state; `touch` marks alerts to be shown again when the batch ends.
 
-    `folded` returns the contracts that this batch folded for an alert so far.
+    `folded` returns the contracts that this batch has folded for an alert so far.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RecordChanges:
     def replaced(
         self, frame: Frame, old: AlertId, new: AlertId, contracts: Collection[str], *, whole: bool
     ) -> list[TrackerEvent]:
-        """Hand what a record that is gone owns to its successor; no contracts named means all."""
+        """Give what a record that is gone owns to its successor; no contracts named means all."""
         self.gone(old)
         self.back(new)
         alert_state = self._state.get(ALERTS, alert_text(old))
@@ -70,7 +70,7 @@ class RecordChanges:
         return [TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what)]
 
     def _rename(self, frame: Frame, former: AlertState, new: AlertId) -> None:
-        """Have a record that owns nothing any longer show so by its other name, where it showed a fill."""
+        """Make a renamed record that owns nothing any longer, and showed a fill, show that it is closed."""
         # Another record may have its former identity by now.
         self._state.put(ALERTS, AlertState(former.alert))
         known = self._state.get(ALERTS, alert_text(new))
@@ -82,7 +82,7 @@ class RecordChanges:
             self._touch([new])
 
     def hand_on(self, frame: Frame, alert: AlertId, contracts: Iterable[ContractKey]) -> None:
-        """Hand on what was folded late for a record that had handed on all it had before."""
+        """Give a successor what was folded late for a record whose lots it had taken over."""
         row = self._state.get(ALERTS, alert_text(alert))
         if row is not None and row.successor is not None:
             new = current_record(self._state, alert)
@@ -103,15 +103,15 @@ class RecordChanges:
         alert_state = self._state.get(ALERTS, alert_text(alert))
         if alert_state is None or not (alert_state.gone or alert_state.successor):
             return
-        # If it had handed on what it owned, the copy shows it still; it is shown again.
+        # If a successor took over what it owned, the copy still shows that; so it is written again.
         self._state.put(ALERTS, replace(alert_state, gone=False, successor=None))
         self._touch([alert, *partners_of(self._state, alert)])
 
     def copied(self, frame: Frame, alert: AlertId) -> None:
-        """Have a record that was written with another one's position show that it has none."""
+        """Make a record that was written with another record's position show that it has none."""
         alert_state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
         if alert_state.successor is not None:
-            # That is a former record, whose identity this one has now.
+            # The other one is a former record, whose identity this one has now.
             alert_state = AlertState(alert)
         if alert_state.shown is not None:
             return
@@ -120,7 +120,7 @@ class RecordChanges:
         self._state.put(OUTBOX, Delivery(update, frame.seq, frame.received_at))
 
     def take_orphans(self, frame: Frame) -> list[TrackerEvent]:
-        """Tell what is still held for records that went in this batch and have no successor for it."""
+        """Return events about what records own that were deleted in this batch without a successor."""
         events: list[TrackerEvent] = []
         for alert in self._left:
             alert_state = self._state.get(ALERTS, alert_text(alert))

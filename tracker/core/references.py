@@ -1,7 +1,7 @@
 """Read the ALERTER/TICKER that an order's reference may carry.
 
-Owns the one reading of a reference, the same at an opening and at a close. It knows no record: the caller
-finds by the keys which alert a reference names, if any.
+Owns the one way to read a reference, for openings and closes. It knows no record: the caller finds by the
+keys which alert a reference names, if any.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Reference(Struct, frozen=True):
     as_written: frozenset[str]
     """The same, each with its ticker as it is written."""
     certain: bool
-    """It is meant for us whatever records there are: it has our prefix, or names a listed alerter.
+    """Whether it certainly names an alert, whatever records exist: by our prefix or a listed alerter.
 
     Other programs put slashes into their references too.
     """
@@ -60,7 +60,7 @@ def name_key(alerter: str, ticker: str, contract: Contract, names: AlerterNames)
 
 
 def written_key(alerter: str, ticker: str, names: AlerterNames) -> str:
-    """Return the key of every spelling of ALERTER/TICKER, but of this ticker alone."""
+    """Return the key of every spelling of ALERTER/TICKER, for this ticker only."""
     return f"{names.key(alerter)}/{symbol_key(ticker)}"
 
 

@@ -1,6 +1,6 @@
-"""What an audit can find, and the words for it.
+"""The kinds of discrepancy that an audit can find.
 
-Owns the kinds of discrepancy and how contracts and fills are named in messages. It compares nothing.
+Owns these kinds, and how contracts and fills are named in messages. It compares nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tracker.core.model import Contract, Execution, Position
 
 
 class DiscrepancyKind(StrEnum):
-    """Name what disagrees."""
+    """Name a kind of discrepancy."""
 
     NOT_ANSWERED = "not_answered"
     STORE_UNREADABLE = "store_unreadable"
@@ -45,7 +45,7 @@ class DiscrepancyKind(StrEnum):
 
 
 class Discrepancy(Struct, frozen=True):
-    """Name one thing that disagrees, in words that a person can act on."""
+    """Hold one discrepancy, in words that a person can act on."""
 
     kind: DiscrepancyKind
     subject: str
@@ -60,7 +60,7 @@ class Audit(Struct, frozen=True):
 
     discrepancies: tuple[Discrepancy, ...]
     not_ours: tuple[Position, ...] = ()
-    """What the broker holds and no alert owns."""
+    """Positions that the broker holds and no alert owns."""
 
 
 def contract_words(contract: Contract) -> str:
@@ -72,7 +72,7 @@ def contract_words(contract: Contract) -> str:
 
 
 def fill_words(execution: Execution) -> str:
-    """Tell a fill in one line."""
+    """Describe a fill in one line."""
     return (
         f"{execution.side} {execution.quantity} {contract_words(execution.contract)} at {execution.price} "
         f"in {execution.account}"

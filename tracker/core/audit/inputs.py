@@ -1,4 +1,4 @@
-"""What an audit looks at: the ledger, the alert store and the broker, each as a frozen view.
+"""The three views that an audit compares: the ledger, the alert store and the broker, each frozen.
 
 Owns the shapes only; `reconcile.views` fills them from the state, the store and a snapshot. A part that could
 not be read is None, never empty: a failed answer is not an empty one.
@@ -27,7 +27,7 @@ from tracker.core.ports import Shown
 
 
 class OwnedView(Struct, frozen=True):
-    """Hold the part of a position that the same alerts opened together; it is there once, however many."""
+    """Hold the part of a position that the same alerts own together; it counts once for all of them."""
 
     owners: tuple[AlertId, ...]
     quantity: Decimal
@@ -35,7 +35,7 @@ class OwnedView(Struct, frozen=True):
 
 
 class HeldView(Struct, frozen=True):
-    """Hold what the ledger thinks of one contract in one account."""
+    """Hold what the ledger has of one contract in one account."""
 
     account: str
     contract: Contract
@@ -44,19 +44,19 @@ class HeldView(Struct, frozen=True):
     base: Decimal = ZERO
     """Held before the first execution that the ledger knows, signed."""
     executed: Decimal | None = None
-    """Signed sum of all that was folded since; None where something moved it that is no execution."""
+    """Signed sum of all executions folded since; None if something else moved the position too."""
     owned: tuple[OwnedView, ...] = ()
     certain: bool = True
     """False while no complete snapshot confirmed it."""
     pending: Decimal = ZERO
-    """The part of `quantity` that an unexplained difference counts for."""
+    """The part of `quantity` that comes from an unexplained difference."""
     departed: bool = False
-    """Whether two witnesses agree that the position went without executions."""
+    """Whether two witnesses agree that the position ended without executions."""
     noticed: bool = True
-    """Whether the tracker itself has an answer that shows what no execution explains: only then can a person
-    say that it is so."""
+    """Whether an answer that the tracker itself received shows the difference: only then can a person
+    confirm it."""
     managed: bool = True
-    """Whether the newest login manages the account: of another one nothing is answered."""
+    """Whether the newest login manages the account; the broker answers nothing about other accounts."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -64,7 +64,7 @@ class HeldView(Struct, frozen=True):
 
 
 class ExecutionView(Struct, frozen=True):
-    """Hold one journalled execution and what became of it."""
+    """Hold one journalled execution and what the tracker did with it."""
 
     execution: Execution
     superseded: bool = False
@@ -73,7 +73,7 @@ class ExecutionView(Struct, frozen=True):
     """False while it waits to move quantities."""
     fee_known: bool = True
     imported: bool = False
-    """From a Flex report, which also names what the API never lists: expiries, assignments, cancellations."""
+    """Whether it is from a Flex report, which also has expiries, assignments and cancels, unlike the API."""
     attention: str = ""
     """Why it waits for a person; empty where it does not, or where it was dismissed."""
 
@@ -89,9 +89,9 @@ class DecidedView(Struct, frozen=True):
 
 
 class OrderView(Struct, frozen=True):
-    """Hold how much of one order the broker says is filled, and how much the ledger's fills sum up to.
+    """Hold the broker's filled quantity of one order, and the sum of the ledger's fills.
 
-    Over all accounts and, for a combo, in lines of the combo.
+    Over all accounts; for a combo in units of the combo.
     """
 
     perm_id: int
@@ -121,12 +121,12 @@ class LedgerView(Struct, frozen=True):
 
     client_id: int
     accounts: Collection[str] = ()
-    """The watched ones; empty: all."""
+    """The watched accounts; empty means all."""
     held: Sequence[HeldView] = ()
     executions: Sequence[ExecutionView] = ()
-    """At least those of the time that the broker's answer covers, in every version."""
+    """All versions of the executions, at least of the time that the broker's answer covers."""
     decided: Sequence[DecidedView] = ()
-    """Of records that were not handed on to a successor."""
+    """Of records without a successor."""
     orders: Sequence[OrderView] = ()
     gaps: Sequence[GapView] = ()
     undecoded: Sequence[UndecodableView] = ()
@@ -153,14 +153,14 @@ class StoreView(Struct, frozen=True):
 
 
 class BrokerView(Struct, frozen=True):
-    """Hold one snapshot of the broker; None where something was not asked or not answered."""
+    """Hold one snapshot of the broker; None for what was not requested or not answered."""
 
     asked_at: datetime
     """When the first of its requests was sent."""
     positions: Sequence[Position] | None = None
     """A complete answer: a contract that it does not name is not held."""
     disturbed: Collection[tuple[str, int]] = ()
-    """(account, con_id) with an execution while positions were asked; they are not compared."""
+    """(account, con_id) with an execution while positions were requested; they are not compared."""
     executions: Sequence[Execution] = ()
     answered: Mapping[str, datetime] | None = None
     """Account -> since when its executions are listed in full; an account that gave no answer is missing."""

@@ -4,7 +4,7 @@ Owns the rule that finds each kind of discrepancy. Pure. It never invents a fill
 `repairable` says that a repair follows from facts alone, everything else waits for a person.
 
 Rules:
-    What was not answered is said, and nothing is concluded from it.
+    What the broker did not answer is reported, and nothing is concluded from it.
     A contract is compared once per account, however many alerts share it.
     One cause is one discrepancy: an execution that the journal lacks is listed itself, and the position and
     the order that it explains are not listed beside it.
@@ -224,7 +224,7 @@ def _within_ledger(held: HeldView) -> Iterator[Discrepancy]:
 
 
 def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Discrepancy:
-    """State a difference; `silent` says that the answer lists nothing of the account, which is no proof."""
+    """Return a difference; `silent` says that the answer lists nothing of the account, which is no proof."""
     whose = f"; it belongs to {_names(held)}" if held.owned else ""
     if quantity or held.pending:
         return Discrepancy(
@@ -253,7 +253,7 @@ def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Dis
 
 
 def _noted(held: HeldView) -> str:
-    """Return the command by which a person says that the broker is right, and when it is taken."""
+    """Return the command by which a person confirms the broker's position, and when it is accepted."""
     command = f"`tracker adjust {held.contract.con_id} --note TEXT`"
     if held.noticed:
         return command
@@ -261,7 +261,7 @@ def _noted(held: HeldView) -> str:
 
 
 def _without_alert(held: HeldView, records: Sequence[RecordView]) -> Iterator[Discrepancy]:
-    """Find what was opened since and belongs to no alert although a closed one names the contract."""
+    """Find openings after a close that belong to no alert although the closed alert names the contract."""
     free = held.quantity - _owned(held)
     before = held.base if held.base * held.quantity > 0 else ZERO
     if free * held.quantity <= 0 or abs(free) <= abs(before):

@@ -1,6 +1,6 @@
-"""The three views of an audit side by side, with what several of its questions look up.
+"""The three views of an audit side by side, with values that several of its rules need.
 
-Owns which executions the journal lacks and what they would move. It judges nothing.
+Owns which executions the journal lacks and how they would change positions. It judges nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SideBySide:
         self.undecided = {contract_key(view.execution) for view in waiting}
 
     def _missing(self) -> list[Execution]:
-        """Return what the broker lists and the journal lacks, but for versions that a known one replaces."""
+        """Return the executions that the broker lists and the journal lacks, without replaced versions."""
         listed = self.broker.executions if self.broker else ()
         missing = {
             execution.key: execution
@@ -45,7 +45,7 @@ class SideBySide:
         return [each for each in missing.values() if _newest(versions[root(each)]) is each]
 
     def _not_yet_counted(self) -> dict[tuple[str, int], Decimal]:
-        """Return by how much missing and waiting executions would move what is held of each contract."""
+        """Return by how much missing and waiting executions would change the position of each contract."""
         moves: dict[tuple[str, int], Decimal] = defaultdict(lambda: ZERO)
         for view in self.ledger.executions:
             if not view.folded and not view.superseded and not view.execution.contract.is_combo:
@@ -58,7 +58,7 @@ class SideBySide:
         return moves
 
     def not_ours(self) -> tuple[Position, ...]:
-        """Return what the broker holds and no alert owns."""
+        """Return the positions that the broker holds and no alert owns."""
         owned = {held.key for held in self.held if any(part.quantity for part in held.owned)}
         rows = self.positions or {}
         return tuple(rows[key] for key in sorted(rows) if key not in owned and rows[key].quantity)
