@@ -385,7 +385,7 @@ def test_only_answers_are_printed() -> None:
 
 
 def swallows(node: ast.ExceptHandler) -> bool:
-    """Tell whether a broad except does nothing at all with what it caught."""
+    """Return whether a broad except does nothing at all with what it caught."""
     names = (
         {child.id for child in ast.walk(node.type) if isinstance(child, ast.Name)}
         if node.type

@@ -95,7 +95,7 @@ def _write(text: str) -> None:
 
 
 def _is_unread(error: OSError) -> bool:
-    """Tell whether standard output failed because nobody reads it. EIO counts only for a terminal: for a file
+    """Say whether standard output failed because nobody reads it. EIO counts only for a terminal: for a file
     it is a fault of the disk.
     """
     if error.errno == errno.EIO:

@@ -156,12 +156,12 @@ class Daemon(Process):
             return None
 
     def is_ready(self) -> bool:
-        """Tell whether it says that a fill of this moment would reach its alert."""
+        """Return whether it says that a fill of this moment would reach its alert."""
         answer = self.ask("ready")
         return answer is not None and bool(answer.get("ready"))
 
     def has_settled(self, fills: int) -> bool:
-        """Tell whether it says that it counted so many fills, with their fees, and owes no alert anything."""
+        """Say whether it says that it counted so many fills, with their fees, and owes no alert anything."""
         status = self.ask("status")
         if status is None:
             return False
@@ -169,7 +169,7 @@ class Daemon(Process):
         return bool(status["stats"]["orders_processed"] >= fills and not pending)
 
     def has_proven(self, moment: datetime) -> bool:
-        """Tell whether it says that it missed nothing up to then."""
+        """Return whether it says that it missed nothing up to then."""
         status = self.ask("status")
         proven = None if status is None else status["proven_until"]
         return proven is not None and datetime.fromisoformat(proven) >= moment
@@ -306,7 +306,7 @@ class Soak:
         return fault
 
     def _is_over(self, fault: Fault) -> bool:
-        """Tell whether what was done is undone, and the tracker says that it is well again.
+        """Return whether what was done is undone, and the tracker says that it is well again.
 
         Where executions were kept from it, it is well once it has proven that it fetched them. That it does
         not know of any yet says nothing.
@@ -351,7 +351,7 @@ class Soak:
 
 
 def soak(options: Options, folder: Path, tell: Callable[[str], None]) -> Outcome:
-    """Run a soak in an empty folder; `tell` hears how it goes. Raises RuntimeError where it cannot go on."""
+    """Run a soak in an empty folder; `tell` receives progress lines. Raises RuntimeError on failure."""
     with ExitStack() as stack:
         return Soak(options, folder, stack, tell).run()
 

@@ -221,7 +221,7 @@ def test_any_arrival_gives_the_final_alerts(data: st.DataObject, base: int, step
 
 
 def may_open(step: Step, day: Day, closed_at: Any, newest: Any) -> bool:
-    """Tell whether a step may open an alert again that was closed at a time."""
+    """Return whether a step may open an alert again that was closed at a time."""
     if isinstance(step, Correct | Assign | Undo):
         return True
     if isinstance(step, Fill):

@@ -132,7 +132,7 @@ def test_lots_fit_into_what_is_held(base: int, moves: list[Movement], made: list
 
 
 def behind(lot: Lot, mine: AlertPosition) -> bool:
-    """Tell whether a lot was opened behind an alert's close."""
+    """Return whether a lot was opened behind an alert's close."""
     at = mine.closed_at or START
     return lot.opened.time > at or (lot.opened.time == at and lot.quantity * mine.closed_side < 0)
 

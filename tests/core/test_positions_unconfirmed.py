@@ -1,4 +1,4 @@
-"""A base in doubt, after the connection or its link to IBKR was lost."""
+"""An unconfirmed opening balance, after the connection or its link to IBKR was lost."""
 
 from __future__ import annotations
 

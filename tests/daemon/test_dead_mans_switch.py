@@ -32,7 +32,7 @@ async def start(rig: Rig, monitor: Monitor, **environment: str) -> None:
 
 
 async def silent(monitor: Monitor) -> bool:
-    """Tell whether no call comes any more; one that was under way may."""
+    """Return whether no call comes any more; one that was under way may."""
     await asyncio.sleep(0.2)
     before = len(monitor.calls)
     await asyncio.sleep(SILENCE)  # To see that nothing comes, there is no condition to wait for.

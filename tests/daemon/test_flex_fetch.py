@@ -74,7 +74,7 @@ def test_one_report_a_morning(tmp_path: Path) -> None:
     assert [name for name, _ in web.asked] == ["SendRequest", "GetStatement"] * 2
     assert said[:3] == [
         "fetching a Flex report, since fills may be missing on 2025-11-18",
-        "took in a Flex report: 2 new of 3 executions, 0 voided; proven by it: 2025-11-18",
+        "imported a Flex report: 2 new of 3 executions, 0 voided; proven by it: 2025-11-18",
         "not proven yet: 2025-11-19; a report ends at 20:20 New York, the next one is fetched tomorrow",
     ]
 
@@ -96,7 +96,7 @@ def test_failure_is_logged_once_a_day(tmp_path: Path, web: FlexWeb, fails: str, 
     moments = [morning(19, "08:00"), morning(19, "09:00")]
     said = look(tmp_path, web, *moments, gaps=[TUESDAY], fails=fails)
     assert len(said) == 2
-    assert said[1].startswith("no Flex report was taken in: ")
+    assert said[1].startswith("no Flex report was imported: ")
     assert words in said[1]
     assert TOKEN not in said[1]
 

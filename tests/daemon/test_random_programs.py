@@ -81,7 +81,7 @@ def wrong(rig: Rig, player: ScenarioPlayer) -> list[str]:
 
 
 async def all_explained(rig: Rig) -> bool:
-    """Tell whether the tracker knows of no position that its executions and adjustments do not explain."""
+    """Return whether the tracker knows of no position that its executions and adjustments do not explain."""
     return bool(await rig.status_of("needs_you", "unexplained") == 0)
 
 

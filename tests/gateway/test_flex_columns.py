@@ -177,7 +177,7 @@ def test_other_values_may_be_empty(tmp_path: Path, column: str) -> None:
 def test_row_that_contradicts_itself_is_refused(tmp_path: Path, changes: dict[str, str], words: str) -> None:
     text = refused(write(tmp_path, OTHER, trade(**changes)))
     assert words in text
-    assert "nothing of it was taken in" in text
+    assert "nothing of it was imported" in text
 
 
 def test_date_and_time_may_be_apart(tmp_path: Path) -> None:

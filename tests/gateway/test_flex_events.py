@@ -1,4 +1,4 @@
-"""What a report tells of positions that changed without a trade: the cause, the change, the ratio."""
+"""What a report says about positions that changed without a trade: the cause, the change, the ratio."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ async def told(rig: Rig, count: int) -> bool:
 
 
 async def troubled(rig: Rig) -> bool:
-    """Tell whether the status names the url that fails, without saying it."""
+    """Return whether the status names the url that fails, without saying it."""
     figures: dict[str, Any] = (await rig.status())["notify"]
     text = json.dumps(figures)
     assert not any(secret in text for secret in SECRETS)

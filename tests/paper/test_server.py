@@ -1,4 +1,4 @@
-"""The paper gateway over a real socket: ib_insync syncs on it and hears what the API makes happen."""
+"""The paper gateway over a real socket: ib_insync syncs with it and receives what the API makes happen."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_ib_insync_connects_and_syncs() -> None:
 
 
 def test_ib_insync_as_master() -> None:
-    """Ib insync as master hears an order and its fills of another client."""
+    """Ib insync as master receives an order and its fills of another client."""
 
     async def run() -> None:
         async with make_gateway() as gateway:

@@ -200,7 +200,7 @@ def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
             "NVDA",
             {"becomes": "999"},
             "not_found: neither a fill nor a position of '999' is known; name the conId of what the broker"
-            " holds now, and tell it once the broker lists it",
+            " holds now, and run this again once the broker lists it",
         ),
         (
             "NVDA",
@@ -265,7 +265,9 @@ def test_becomes_of_an_ambiguous_name(table: Table) -> None:
 def test_becomes_what_only_another_account_holds(table: Table) -> None:
     table.answer(position(4), position(8, contract=NEW, account="DU7654321"))
     refusal = table.refusal(becomes=str(NEW.con_id))
-    assert refusal == f"not_found: the broker lists no position of '701' in {ACCOUNT}; tell it once it does"
+    assert refusal == (
+        f"not_found: the broker lists no position of '701' in {ACCOUNT}; run this again once it does"
+    )
 
 
 def test_undo_names_what_it_takes_back(table: Table) -> None:

@@ -256,7 +256,7 @@ def test_one_line_text_stays_one_line(separators: tuple[str, str]) -> None:
 
 def test_addition_needs_an_object() -> None:
     """Nothing is added to an alerter that is no object."""
-    with pytest.raises(ValueError, match="a is not an object, so T cannot stand in it"):
+    with pytest.raises(ValueError, match="a is not an object, so T cannot be in it"):
         parse('{"a": 5}').added(("a", "T"), "{}")
 
 

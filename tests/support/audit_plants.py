@@ -142,7 +142,7 @@ PLANTED: dict[str, tuple[DiscrepancyKind, bool, Callable[[World], World]]] = {
         False,
         lambda world: world.with_broker(completed_orders=[CompletedOrder(777, ACCOUNT, "Filled")]),
     ),
-    "a holding that nobody seeded": (
+    "a holding without a baseline": (
         DiscrepancyKind.BASELINE_UNCONFIRMED,
         False,
         lambda world: world.with_held(TSLA, lambda held: replace(held, certain=False)).broker_holds(TSLA, 90),

@@ -142,7 +142,7 @@ class Rig:
             await self.until(self.subscribed)
 
     async def subscribed(self) -> bool:
-        """Tell whether the daemon says that it receives fills."""
+        """Return whether the daemon says that it receives fills."""
         try:
             return bool((await self.status()).get("subscribed"))
         except (ConnectionError, json.JSONDecodeError):

@@ -247,7 +247,7 @@ def shown(story: Story, alert: AlertId = ALERT) -> AlertUpdate:
 
 
 def untouched(story: Story, alert: AlertId = ALERT) -> bool:
-    """Tell whether nothing was ever written for a record."""
+    """Return whether nothing was ever written for a record."""
     return story.state.get(OUTBOX, alert_text(alert)) is None
 
 

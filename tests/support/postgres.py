@@ -103,7 +103,7 @@ def _servers_user() -> pwd.struct_passwd | None:
 
 
 def _reaches(path: Path) -> bool:
-    """Tell whether each user can pass all folders on the way to a path, and read it."""
+    """Return whether each user can pass all folders on the way to a path, and read it."""
     return all(one.stat().st_mode & 0o005 == 0o005 for one in (path, *path.parents))
 
 

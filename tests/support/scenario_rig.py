@@ -1,4 +1,4 @@
-"""Live a scenario with the real daemon, and compare alerts and journal with the paper gateway's book."""
+"""Play a scenario to the real daemon, and compare alerts and journal with the paper gateway's book."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def live(scenario: Scenario, folder: Path, stops: Sequence[Stop] = ()) -> 
         finally:
             playing.cancel()
         book = rig.gateway.book
-        # Not the first moment at which they agree: what a sweep brings next may be in doubt for seconds.
+        # Not the first moment at which they agree: what a sweep brings next may be unconfirmed for seconds.
         await two_more_sweeps(rig)
         await rig.until(lambda: not differences(rig, book))
         await two_more_sweeps(rig)

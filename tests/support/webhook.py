@@ -56,5 +56,5 @@ class Webhook:
         return [line for message in self.received for line in message["message"].splitlines()]
 
     def said(self, words: str) -> bool:
-        """Tell whether some line holds these words."""
+        """Return whether some line holds these words."""
         return any(words in line for line in self.lines())

@@ -55,11 +55,13 @@ def _declare_adjust(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", metavar="NEW:OLD", help="a split, as in 4:1: scales what alerts own")
     parser.add_argument(
-        "--becomes", metavar="CONTRACT", help="a merger or a new conId: it goes on as this, with its owners"
+        "--becomes",
+        metavar="CONTRACT",
+        help="a merger or a new conId: the lots move into this contract, with their owners",
     )
     parser.add_argument("--ratio", metavar="NEW:OLD", help="with --becomes: new units to old (default 1:1)")
     parser.add_argument(
-        "--moved", metavar="ACCOUNT", help="a renumbered account: it goes on there, with its owners"
+        "--moved", metavar="ACCOUNT", help="a renumbered account: the lots move there, with their owners"
     )
     parser.add_argument(
         "--note", metavar="TEXT", help="take over what the broker holds, with a reason for later"

@@ -68,11 +68,11 @@ class MorningFetch:
             await self._service.fetch(self._into)
             found = await self._take_in(self._into)
         except (FetchFailed, CommandError) as error:
-            logger.warning("no Flex report was taken in: {}", error)
+            logger.warning("no Flex report was imported: {}", error)
             return
         closed = ", ".join(day.isoformat() for day in found.closes) or "no day"
         logger.info(
-            "took in a Flex report: {} new of {} executions, {} voided; proven by it: {}",
+            "imported a Flex report: {} new of {} executions, {} voided; proven by it: {}",
             *(found.new, found.executions, found.voided, closed),
         )
         if found.waiting:

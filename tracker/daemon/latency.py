@@ -48,7 +48,7 @@ class FrameToFile:
         }
 
     def decided(self, event: TrackerEvent) -> None:
-        """Take in an event; one that changes what an alert shows begins a measurement."""
+        """Process an event; one that changes what an alert shows begins a measurement."""
         if event.kind in _NEWS:
             self._since.setdefault((str(event.what["alert"]), str(event.what["created_at"])), event.at)
 

@@ -259,7 +259,7 @@ class Daemon:
         await self._notifier.close(self._feed.last)
 
     def _is_caught_up(self) -> bool:
-        """Tell whether the first sweep was answered and all its fills decided."""
+        """Return whether the first sweep was answered and all its fills decided."""
         journal = self._journal
         return self._link.state.subscribed and not journal.frames_after(journal.cursor, 1)
 

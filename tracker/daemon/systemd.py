@@ -37,7 +37,7 @@ class SystemdNotifier:
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """Say that the work goes on."""
+        """Report that the work continues."""
         self._send("WATCHDOG=1")
 
     def status(self, words: str) -> None:
@@ -65,7 +65,7 @@ class SystemdNotifier:
 
 
 class Pulse:
-    """Tell whether the pump is alive, by its progress since the last question.
+    """Return whether the pump is alive, by its progress since the last question.
 
     `looks` counts how often the pump's worker has looked at the alert store, which it does a few times a
     second; `cursor` is the last frame decided; `behind` says whether a later frame waits. A pump that has not
@@ -91,7 +91,7 @@ class Pulse:
 
 
 async def keep_alive(supervisor: SystemdNotifier, pulse: Pulse) -> None:
-    """Tell the manager that the work goes on, as long as it does; never returns.
+    """Tell the manager that the work continues, as long as it does; never returns.
 
     Runs on the event loop, so that a loop that hangs sends no sign of life.
     """

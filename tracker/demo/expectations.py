@@ -195,7 +195,7 @@ class _Holding:
         return self.adjusted + self.owned + self.base
 
     def execute(self, signed: Decimal) -> bool:
-        """Take in an execution; returns whether the alert's part changed."""
+        """Add an execution; returns whether the alert's part changed."""
         before = self.owned
         closing = min(abs(self.total), abs(signed)) if self.total * signed < 0 else _ZERO
         # Lots that an unexplained increase brought are sold before the alert's, the opening balance last.
@@ -204,7 +204,7 @@ class _Holding:
         return self.owned != before
 
     def adjust(self, change: BookAdjustment) -> None:
-        """Take in a change without an execution: a decrease takes lots without an owner first, the oldest
+        """Add a change without an execution: a decrease takes lots without an owner first, the oldest
         first.
         """
         if change.before * change.after < 0:

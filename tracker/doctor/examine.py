@@ -79,7 +79,7 @@ def examine(settings: Settings, source: Path | None, probes: Probes, *, offline:
 
 
 def _is_in(settings: Settings, section: str, key: str, source: Path | None) -> bool:
-    """Tell whether a setting has a value that the settings file gives."""
+    """Return whether a setting has a value that the settings file gives."""
     given = bool(getattr(getattr(settings, section), key))
     return given and settings.origin(section, key).startswith(str(source))
 
@@ -268,7 +268,7 @@ class _Examination:
 
 
 def _is_ours(port: StatusPort, journal: Path) -> bool:
-    """Tell whether the tracker on the status port is the one of these stores."""
+    """Return whether the tracker on the status port is the one of these stores."""
     return (
         port.state is PortState.TRACKER
         and port.journal is not None

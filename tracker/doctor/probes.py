@@ -61,7 +61,7 @@ def _is_known(name: str) -> bool:
 
 
 def inspect_port(host: str, port: int, token: str | None) -> StatusPort:
-    """Tell whether the port is free, a tracker's, or in use by another program.
+    """Return whether the port is free, a tracker's, or in use by another program.
 
     `token` is sent beyond loopback only, where a tracker answers nothing without it.
     """

@@ -83,7 +83,7 @@ class SnapshotReader:
         self._kind = ""
 
     def end_sweep(self, account: str, since: datetime, *, ended: bool) -> None:
-        """Take in the result of one account's sweep; `since` is how far back it reaches."""
+        """Add the result of one account's sweep; `since` is how far back it reaches."""
         self._count_silence(answered=ended)
         if ended:
             self._since[account] = since
@@ -94,7 +94,7 @@ class SnapshotReader:
         self._silent = 0 if answered else self._silent + 1
 
     def on_message(self, fields: Fields) -> None:
-        """Take in one message."""
+        """Process one message."""
         message = fields[0] if fields else ""
         if message == Message.EXECUTION:
             if field_at(fields, ExecutionAt.REQUEST) != PUSHED:

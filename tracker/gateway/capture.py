@@ -61,7 +61,7 @@ class Listener(Protocol):
         ...
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Take in the messages of one packet, including those that were not journalled."""
+        """Process the messages of one packet, including those that were not journalled."""
         ...
 
 
@@ -180,7 +180,7 @@ class Capture:
             self._time_unfinished(self._framing, messages=0)
 
     def _read(self, framing: Framing, data: bytes) -> None:
-        """Take in each message of a connection that is logged in."""
+        """Process each message of a connection that is logged in."""
         messages = framing.feed(data)
         self._time_unfinished(framing, len(messages))
         self._sink.journal.prefetch(messages)

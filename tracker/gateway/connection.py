@@ -167,7 +167,7 @@ class BrokerConnection:
         return None
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Take in the messages of a packet, after they were committed."""
+        """Process the messages of a packet, after they were committed."""
         self._answered = True
         if not frames:
             return

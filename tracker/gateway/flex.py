@@ -83,7 +83,7 @@ class FlexReport:
     left_out: Mapping[int, tuple[str, ...]]
     """The options whose terms the query leaves out, by conid, with the labels of the missing fields."""
     others: tuple[tuple[str, Row], ...]
-    """The rows of its other sections, each behind the section's name, with its day under `DAY`, and its time
+    """The rows of its other sections, each after the section's name, with its day under `DAY`, and its time
     under `TIME` where it has one."""
     _reader: _ReportReader
 
@@ -273,7 +273,7 @@ class _ReportReader:
         elif "" in part.levels:
             yield FlexUnreadable(
                 f"{self._path} holds a trade of {name} whose {level} cannot be read; download the report"
-                " again; nothing of it was taken in"
+                " again; nothing of it was imported"
             )
         for section in held:
             missing = list(part.columns[section.name].missing()) if section.name in part.columns else []
@@ -319,7 +319,7 @@ class _ReportReader:
         return FlexUnreadable(
             f"{self._path} holds a trade of {row['accountId']} that cannot be read, {section.label_of(key)}"
             f" {quoted(row.get(key, ''))}: {section.label_of(name)} {rest}. Download the report again, or"
-            " close its days by hand with `tracker gaps accept`; nothing of it was taken in"
+            " close its days by hand with `tracker gaps accept`; nothing of it was imported"
         )
 
     # Rows

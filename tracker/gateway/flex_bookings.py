@@ -73,7 +73,7 @@ class Repeated:
         self._seen.add(key)
 
     def __contains__(self, row: Row) -> bool:
-        """Tell whether other rows of the report affect a row."""
+        """Return whether other rows of the report affect a row."""
         account = row["accountId"]
         return (
             is_cancel(row)

@@ -175,7 +175,7 @@ def read_row(text: str | bytes) -> Row:
 
 
 def is_cancel(row: Row) -> bool:
-    """Tell whether a row cancels another one."""
+    """Return whether a row cancels another one."""
     return (
         "(Ca.)" in row.get("buySell", "")
         or "Ca" in row.get("notes", "").split(";")
@@ -184,7 +184,7 @@ def is_cancel(row: Row) -> bool:
 
 
 def is_booked(row: Row) -> bool:
-    """Tell whether a row without an execId is an expiry, exercise or assignment, or another booking."""
+    """Return whether a row without an execId is an expiry, exercise or assignment, or another booking."""
     kind = row.get("transactionType", "")
     return kind not in ("", _EXCHANGE_TRADE) or (
         not kind and not _BOOKED_CODES.isdisjoint(row.get("notes", "").split(";"))

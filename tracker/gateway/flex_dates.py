@@ -2,7 +2,7 @@
 
 Owns the reading of a report's dates and times. A query sets one form for all of its dates, so the form is
 chosen from all dates of a file together: 11/12/2025 alone could be either day. Times are New York's unless
-the query writes a zone behind them.
+the query writes a zone after them.
 
 | Date Format | Time Format | Date/Time Separator |
 |---|---|---|
@@ -65,7 +65,7 @@ class DateFormat:
 
 
 def read_time(day: date, text: str) -> datetime | None:
-    """Read the time of a day, in New York or in the zone behind it, into aware UTC."""
+    """Read the time of a day, in New York or in the zone after it, into aware UTC."""
     match = _CLOCK.fullmatch(text)
     if match is None:
         return None

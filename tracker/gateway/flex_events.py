@@ -90,7 +90,7 @@ def read_events(rows: Iterable[tuple[str, Row]]) -> PositionEvents:
 
 
 def _is_event(section: str, row: Row, problems: list[str]) -> bool:
-    """Tell whether a row says that a position changed; its faults are added to `problems`."""
+    """Return whether a row says that a position changed; its faults are added to `problems`."""
     reason = broken_event(section, row)
     if reason:
         name, _, rest = reason.partition(" ")

@@ -244,7 +244,7 @@ def number_in(row: Row, name: str) -> Decimal:
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is a number as Flex writes it."""
+    """Return whether a text is a number as Flex writes it."""
     try:
         limits.read_number(text.replace(",", ""))
     except limits.OutOfBounds:

@@ -159,7 +159,7 @@ class _Preflight:
         return unreadable_version(server_version) or None
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Take in what a packet brought."""
+        """Process the messages of a packet."""
         self._answered = True
         for fields in frames:
             match fields[:1]:

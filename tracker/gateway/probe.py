@@ -50,7 +50,7 @@ class Probe:
         self._answered = asyncio.Event()
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Take in whole messages, one at least."""
+        """Process whole messages, at least one."""
         self._message_at = self._loop.time()
         if any(fields[0] == Message.CURRENT_TIME for fields in frames):
             self._answered.set()
@@ -83,6 +83,6 @@ class Probe:
             if since is not None and self._loop.time() - since >= limit:
                 return (
                     f"a message of the gateway was not whole after {limit:g} s, so its length cannot be"
-                    " trusted; connecting again to fetch what came behind it"
+                    " trusted; connecting again to fetch what came after it"
                 )
             await asyncio.sleep(limit / _CHECKS)

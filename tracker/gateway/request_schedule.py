@@ -80,7 +80,7 @@ class RequestSchedule:
         self._accounts = accounts
 
     def on_packet(self, frames: Sequence[Fields]) -> None:
-        """Take in the messages that the connection brought."""
+        """Process the messages of the connection."""
         if self._snapshot is not None:
             for fields in frames:
                 self._snapshot.on_message(fields)

@@ -176,7 +176,7 @@ class Requests:
         return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
     def on_message(self, fields: Fields) -> None:
-        """Take in a message of the connection; an End ends its request."""
+        """Process a message of the connection; an End ends its request."""
         message = fields[0] if fields else ""
         if message == Message.EXECUTION:
             request = field_at(fields, ExecutionAt.REQUEST)
@@ -198,7 +198,7 @@ class Requests:
             self._end(_ENDS[message], str(_NO_REQUEST), ended=True)
 
     def on_error(self, notice: Notice) -> None:
-        """Take in an error; one that names a pending request ends it without an answer."""
+        """Process an error; one that names a pending request ends it without an answer."""
         if 2100 <= notice.code < 2200:
             return
         self._end(EXECUTIONS, str(notice.request_id), ended=False)

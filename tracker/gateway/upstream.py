@@ -35,14 +35,14 @@ class Upstream:
         return self._lost_at is not None
 
     def lose(self, code: int) -> None:
-        """Take in 1100 or 2110."""
+        """Process 1100 or 2110."""
         self.interruptions += 1
         if self._lost_at is None:
             self._lost_at = self._loop.time()
         self._may_stay_silent = code == _LOST_WITHOUT_END
 
     def restore(self) -> None:
-        """Take in 1101 or 1102."""
+        """Process 1101 or 1102."""
         self.interruptions += 1
         self._lost_at = None
         self._may_stay_silent = False

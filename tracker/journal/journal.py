@@ -168,7 +168,7 @@ class Journal:
         return self._last_seq > self.cursor
 
     def contains(self, key: ExecutionKey) -> bool:
-        """Tell whether an execution is in the journal, booked or still waiting."""
+        """Return whether an execution is in the journal, booked or still waiting."""
         return key in self._captured or self.state.has(EXECUTIONS, f"{key.account} {key.exec_id}")
 
     def prefetch(self, messages: Sequence[Sequence[str]]) -> None:
@@ -492,7 +492,7 @@ def _root(exec_id: str) -> str:
 
 
 def _same(one: Sequence[object], other: Sequence[object]) -> bool:
-    """Tell whether two sequences hold the very same objects."""
+    """Return whether two sequences hold the very same objects."""
     return len(one) == len(other) and all(map(is_, one, other))
 
 

@@ -41,7 +41,7 @@ class JournalState:
         return kept.read(self._db, key) if row is None else row
 
     def has(self, table: Table[Row], key: str) -> bool:
-        """Tell whether a row exists, without decoding it."""
+        """Return whether a row exists, without decoding it."""
         return self._tables[table.name].has(self._db, key)
 
     def keys(self, table: Table[Any], index: str, value: str) -> Iterator[str]:
@@ -50,7 +50,7 @@ class JournalState:
             yield key
 
     def has_key_from(self, table: Table[Any], prefix: str) -> bool:
-        """Tell whether the key of any row begins with a text, in the file or about to be written."""
+        """Return whether the key of any row begins with a text, in the file or about to be written."""
         if any(key.startswith(prefix) for key in self._tables[table.name].rows):
             return True
         query = f"SELECT 1 FROM {table.name} WHERE key >= ? AND key < ? LIMIT 1"
@@ -261,7 +261,7 @@ class _Rows:
         return None
 
     def has(self, db: sqlite3.Connection, key: str) -> bool:
-        """Tell whether there is a row with that key."""
+        """Return whether there is a row with that key."""
         if key in self.rows or key in self._there:
             return True
         if key in self._missing:

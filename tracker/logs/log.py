@@ -88,7 +88,7 @@ def _put(message: Message) -> None:
 
 
 def _admitted(place: Hashable) -> bool:
-    """Tell whether one more line of this place in the code is written; logs that others like it are left
+    """Return whether one more line of this place in the code is written; logs that others like it are left
     out.
     """
     admitted, said = _Setup.repeated.admit(place)

@@ -163,7 +163,7 @@ class FrameDecider:
                 return events + (self._say_aside(frame, aside) if aside else [])
 
     def _is_about(self, frame: Frame, key: ContractKey) -> bool:
-        """Tell whether a frame concerns only that contract, so that nothing else waits if the frame is
+        """Return whether a frame concerns only that contract, so that nothing else waits if the frame is
         refused.
         """
         if frame.source not in (Source.BROKER, Source.LINK, Source.SENT):
@@ -258,7 +258,7 @@ class FrameDecider:
         return events
 
     def _is_new(self, refusal: Undecodable) -> bool:
-        """Tell whether no frame was kept for this reason yet; ends of answers and our own notes come every
+        """Return whether no frame was kept for this reason yet; ends of answers and our own notes come every
         few seconds.
         """
         kept = self._journal.state.find(UNDECODED, "open", "1")

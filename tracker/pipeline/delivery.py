@@ -224,5 +224,5 @@ class OutboxDelivery:
 
 
 def _is_prepared(preparing: Future[bool]) -> bool:
-    """Tell whether a store has prepared everything but a step as cheap as a rename."""
+    """Return whether a store has prepared everything but a step as cheap as a rename."""
     return preparing.done() and preparing.exception() is None and preparing.result()

@@ -161,7 +161,7 @@ class Pump:
             self._failure = error
 
     def _can_decide_now(self) -> bool:
-        """Tell whether new frames can be decided on the last known state of the store."""
+        """Return whether new frames can be decided on the last known state of the store."""
         if not self._at_rest or self.away or self._compare.is_set() or self._journal.waiting:
             return False
         return self._store.unchanged()

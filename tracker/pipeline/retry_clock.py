@@ -168,7 +168,7 @@ class SeenRecords:
         return fill_in_again(replace(alert, written_on=written_on, expiry=expiry))
 
     def _is_of(self, seen: FirstSeen, alert: Alert) -> bool:
-        """Tell whether a record is about the same contract as the one that was seen; an older version stored
+        """Say whether a record is about the same contract as the one that was seen; an older version stored
         none.
         """
         return seen.record is None or same_contract(

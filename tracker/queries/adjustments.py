@@ -99,7 +99,7 @@ def _listed_contract(state: LedgerState, text: str, holding: Holding) -> str:
         raise CommandError(
             "not_found",
             f"neither a fill nor a position of {quoted(text)} is known; name the conId of what the broker"
-            " holds now, and tell it once the broker lists it",
+            " holds now, and run this again once the broker lists it",
         )
     if len(found) > 1:
         several = ", ".join(f"{contract_json(one)['contract']} ({one.con_id})" for one in found[:5])
@@ -108,7 +108,8 @@ def _listed_contract(state: LedgerState, text: str, holding: Holding) -> str:
     if contract_of(state, key, holding) is None:
         raise CommandError(
             "not_found",
-            f"the broker lists no position of {quoted(text)} in {holding.account}; tell it once it does",
+            f"the broker lists no position of {quoted(text)} in {holding.account}; run this again once it"
+            " does",
         )
     return key
 

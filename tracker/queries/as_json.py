@@ -68,7 +68,7 @@ def contract_words(contract: Contract) -> str:
 
 
 def is_managed(state: LedgerState, account: str) -> bool:
-    """Tell whether the newest login manages an account; other accounts are left out of answers."""
+    """Return whether the newest login manages an account; other accounts are left out of answers."""
     link = state.get(LINKS, "last")
     return link is None or link.manages(account)
 
@@ -115,7 +115,7 @@ def _part_json(part: FillPart) -> Json:
 
 
 def outcome(row: BookedExecution) -> str:
-    """Say in one line what became of a fill."""
+    """Return in one line what happened to a fill."""
     touched = ", ".join(dict.fromkeys(owner.name for owner in row.owners))
     if row.superseded_by:
         return f"corrected by {row.superseded_by}"

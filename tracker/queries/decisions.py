@@ -44,7 +44,7 @@ class Decision:
         return tuple(dict.fromkeys((*assigned, *self.before)))
 
     def taken(self, state: LedgerState) -> bool:
-        """Tell whether the state shows the decision."""
+        """Return whether the state shows the decision."""
         row = _row(state, self.key)
         if self.quantity is not None:
             return bool(row.parts)
@@ -174,7 +174,7 @@ def _row(state: LedgerState, key: ExecutionKey) -> BookedExecution:
 
 
 def written_to(state: LedgerState, alerts: Iterable[AlertId]) -> bool:
-    """Tell whether the store has taken or refused everything that these records must show."""
+    """Return whether the store has taken or refused everything that these records must show."""
     return all(delivery.state != "pending" for delivery in _deliveries(state, alerts))
 
 

@@ -74,7 +74,7 @@ def inbox(
 
 
 def not_ours(row: BookedExecution) -> bool:
-    """Tell whether a fill touched no alert and needs no decision, or a person said that it does not."""
+    """Return whether a fill touched no alert and needs no decision, or a person said that it does not."""
     return row.folded and not row.owners and (row.attention is Attention.NONE or row.dismissed)
 
 

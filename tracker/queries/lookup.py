@@ -157,7 +157,7 @@ def fill_meant(state: LedgerState, text: str, account: str = "", order: str = ""
 
 
 def names_order(state: LedgerState, text: str) -> bool:
-    """Tell whether a text is the number of an order in the inbox, and no execId."""
+    """Return whether a text is the number of an order in the inbox, and no execId."""
     return _is_number(text) and not state.find(EXECUTIONS, "exec_id", text.strip())
 
 
@@ -170,12 +170,12 @@ def _is_number(text: str) -> bool:
 
 
 def is_alert_name(text: str) -> bool:
-    """Tell whether a text is the name of an alert: an execId contains no slash."""
+    """Return whether a text is the name of an alert: an execId contains no slash."""
     return "/" in text
 
 
 def same_name(alert: AlertId, text: str, names: AlerterNames) -> bool:
-    """Tell whether ALERTER/TICKER, in any spelling, names this record."""
+    """Return whether ALERTER/TICKER, in any spelling, names this record."""
     key = (names.key(alert.alerter), symbol_key(alert.ticker))
     return any((names.key(alerter), symbol_key(ticker)) == key for alerter, ticker in _splits(text))
 

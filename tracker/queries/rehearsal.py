@@ -53,7 +53,7 @@ class Overlay:
         return [*self._unchanged(table, self._below.every(table)), *self._above.every(table)]
 
     def has_key_from(self, table: Table[Any], prefix: str) -> bool:
-        """Tell whether the key of a row begins so."""
+        """Return whether the key of a row begins so."""
         return any(state.has_key_from(table, prefix) for state in (self._above, self._below))
 
     def put(self, table: Table[Row], row: Row) -> None:

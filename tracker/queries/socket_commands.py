@@ -156,7 +156,7 @@ class SocketCommands:
         self._failed = asyncio.Event()
         self._thread = QuestionThread("questions")
         self._counting = QuestionThread("status")
-        """`status` must never wait behind other questions."""
+        """`status` must never wait for other requests."""
 
     def commands(self) -> dict[str, SocketCommand]:
         """Return the commands by name."""
@@ -273,7 +273,7 @@ class SocketCommands:
         return self._counted[1]
 
     async def events(self, after: int, limit: int) -> KeptEvents:
-        """Return the kept events behind a number."""
+        """Return the kept events after a number."""
         return await self._read(lambda journal: journal.events.after(after, limit))
 
     async def report(self, since: datetime, until: datetime) -> Json:

@@ -109,7 +109,7 @@ def answer(
 
 
 def _among(one: Discrepancy, others: Sequence[Discrepancy]) -> bool:
-    """Tell whether the same thing still disagrees, even if the words differ."""
+    """Return whether the same thing still disagrees, even if the words differ."""
     return any((one.kind, one.subject) == (each.kind, each.subject) for each in others)
 
 

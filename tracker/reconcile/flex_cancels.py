@@ -74,7 +74,7 @@ class JournalBookings:
         return row
 
     def is_known_otherwise(self, row: Row) -> bool:
-        """Tell whether the journal has the booked trade under another id: with an execId, or without."""
+        """Return whether the journal has the booked trade under another id: with an execId, or without."""
         if row.get("ibExecID") and not self._has_unnamed(row["accountId"]):
             return False
         execution = execution_of(row)
@@ -90,7 +90,7 @@ class JournalBookings:
         return self._unnamed[account]
 
     def has_entry_of(self, row: Row) -> bool:
-        """Tell whether this booking was journalled already, or has no number by which to recognise it."""
+        """Return whether this booking was journalled already, or has no number by which to recognise it."""
         if not transaction_of(row):
             return True
         entries = self._journal.flex_entries(f'"{row.get("transactionID", "")}"'.encode())
@@ -123,7 +123,7 @@ class JournalBookings:
         return self._journal.state.find(EXECUTIONS, "root", f"{row['accountId']} {parts.root}")
 
     def _booked_again(self, void: Row, number: int) -> bool:
-        """Tell whether an imported report already had a later booking of a voided execution."""
+        """Return whether an imported report already had a later booking of a voided execution."""
         for entry in self._journal.flex_entries(root_of(void).encode()):
             if isinstance(entry, FlexTrade):
                 row = read_row(entry.row)

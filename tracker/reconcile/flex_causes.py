@@ -67,7 +67,7 @@ class EventPlan:
             yield from self._decide(self._unshown.pop(0))
 
     def booked(self, key: str, at: datetime, signed: Decimal) -> None:
-        """Take in an execution that the journal lacks, or a void."""
+        """Add an execution that the journal lacks, or a void."""
         if key in self._pasts:
             self._pasts[key].traded(at, signed)
 
@@ -83,7 +83,7 @@ class EventPlan:
         yield from (entry for _, entry in self._shown)
 
     def _may_count(self, event: PositionEvent) -> bool:
-        """Tell whether an event is neither among the trades nor already entered."""
+        """Return whether an event is neither among the trades nor already entered."""
         unclear = event.cause == SPLIT and event.ratio is None
         return event.at is not None and event.cause in IN_PLACE and not unclear and not self._is_known(event)
 
@@ -116,7 +116,7 @@ class EventPlan:
         yield change
 
     def _is_known(self, event: PositionEvent) -> bool:
-        """Tell whether a person or a report entered it already, even if that was taken back."""
+        """Return whether a person or a report entered it already, even if that was taken back."""
         rows = self._state.find(ADJUSTMENTS, "contract", _key(event))
         return any(row.told and _is_same(row, event) for row in rows)
 
@@ -184,7 +184,7 @@ def _unexplained(state: LedgerState, key: str, day: date | None) -> Difference |
 
 
 def _fits(event: PositionEvent, waiting: Difference) -> bool:
-    """Tell whether an event explains exactly the change that the broker's answer showed."""
+    """Return whether an event explains exactly the change that the broker's answer showed."""
     ours: Decimal = waiting.listed - waiting.amount
     if event.becomes is not None:
         return waiting.amount == event.quantity

@@ -345,11 +345,11 @@ class _Hours:
                 spans.append((begins, ends))
 
     def cover(self, account: str, begins: datetime, ends: datetime) -> bool:
-        """Tell whether the reports cover a whole span of time."""
+        """Return whether the reports cover a whole span of time."""
         return any(first <= begins and ends <= last for first, last in self._spans.get(account, ()))
 
     def meet(self, account: str, begins: datetime, ends: datetime) -> bool:
-        """Tell whether the reports cover a part of a span of time."""
+        """Return whether the reports cover a part of a span of time."""
         return any(first < ends and begins < last for first, last in self._spans.get(account, ()))
 
 

@@ -212,7 +212,7 @@ class Reconciling:
         return await self._thread.run(lambda: ask_for_client(self._journal.path, question), urgent=True)
 
     def _settled(self) -> bool:
-        """Tell whether everything journalled is decided, and everything decided is written."""
+        """Return whether everything journalled is decided, and everything decided is written."""
         behind = self._journal.frames_after(self._journal.cursor, 1)
         return not behind and not self._journal.state.find(OUTBOX, "pending", "1")
 

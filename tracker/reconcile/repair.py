@@ -39,7 +39,7 @@ async def _put_back(store: StorePort, alert: AlertId, text: str | None) -> bool:
 
 
 def repaired(journal: Journal, store: StorePort, alerts: Sequence[AlertId]) -> bool:
-    """Tell whether the store shows all of these records as they were decided."""
+    """Return whether the store shows all of these records as they were decided."""
     for alert in alerts:
         alert_state = journal.state.get(ALERTS, alert_text(alert))
         if alert_state is None or alert_state.gone or alert_state.shown is None:

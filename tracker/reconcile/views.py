@@ -136,13 +136,13 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
 
 
 def _is_noticed(state: LedgerState, holding: Holding) -> bool:
-    """Tell whether a difference that no execution explains was noticed already."""
+    """Return whether a difference that no execution explains was noticed already."""
     seen = state.get(DIFFERENCES, holding.key.text())
     return (seen is not None and not seen.over) or not_listed(state, holding) is not None
 
 
 def _departs(state: LedgerState, holding: Holding, now: datetime) -> bool:
-    """Tell whether one more complete answer without the position ends it (`core.expirations`).
+    """Return whether one more complete answer without the position ends it (`core.expirations`).
 
     `now` is in the accounts' zone, whose midnight ends the expiry day.
     """

@@ -110,7 +110,7 @@ def _given(kind: type[CommandArguments], request: Request) -> Iterator[tuple[str
 
 
 def _is_text(value: str) -> bool:
-    """Tell whether a text has no lone surrogate, which JSON can express and UTF-8 cannot."""
+    """Return whether a text has no lone surrogate, which JSON can express and UTF-8 cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -138,7 +138,7 @@ class Dispatcher:
             raise
 
     def has_token(self, request: Request) -> bool:
-        """Tell whether a request carries this daemon's token; False if the daemon has none."""
+        """Return whether a request carries this daemon's token; False if the daemon has none."""
         given = request.get("token")
         return (
             isinstance(given, str)

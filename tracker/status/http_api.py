@@ -95,7 +95,7 @@ class _Refused(Exception):
 
 
 def is_read(first_line: bytes) -> bool:
-    """Tell whether a request may be read any further than its first line."""
+    """Return whether a request may be read any further than its first line."""
     return first_line.startswith((b"GET ", b"HEAD ", f"POST {FORMER}".encode()))
 
 

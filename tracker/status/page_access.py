@@ -21,7 +21,7 @@ class PageAccess:
         self._secret = hmac.new(token.encode(), _PURPOSE, "sha256").hexdigest() if token else ""
 
     def is_token(self, given: str) -> bool:
-        """Tell whether this is the daemon's token."""
+        """Return whether this is the daemon's token."""
         return bool(self._token) and _same(given, self._token)
 
     def cookie(self, port: str) -> str:

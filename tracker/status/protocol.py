@@ -136,7 +136,7 @@ def _line(value: Mapping[str, JsonValue]) -> bytes:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a socket bound there; the only name trusted is localhost."""
+    """Return whether only this machine can reach a socket bound there; the only name trusted is localhost."""
     if host == "localhost":
         return True
     try:

@@ -168,7 +168,7 @@ class AlertFile:
         check_replaceable(self._disk, self.path)
 
     def refresh(self) -> bool:
-        """Take in what other programs wrote; True when anything changed since the last call.
+        """Read what other programs wrote; True when anything changed since the last call.
 
         Changes that `apply` found count too. Raises StoreUnavailable. A file that never existed has no alerts
         yet; one that is gone, empty or cut off is unreadable.
@@ -188,7 +188,7 @@ class AlertFile:
         self.absent = False
 
     def unchanged(self) -> bool:
-        """Tell whether the file is as it was last read; False in doubt, or while another thread works on
+        """Return whether the file is as it was last read; False in doubt, or while another thread works on
         it.
         """
         if not self._lock.acquire(blocking=False):
@@ -475,7 +475,7 @@ class AlertFile:
         return self._view_of(document, dict.fromkeys(chain[Key](document.records, self._view.entries)))
 
     def _stands(self, held: _Held) -> bool:
-        """Tell whether the file still is, byte for byte, what the edit was made from."""
+        """Return whether the file still is, byte for byte, what the edit was made from."""
         try:
             found = self._disk.stat(held.path)
         except FileNotFoundError:

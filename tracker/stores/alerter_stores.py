@@ -93,7 +93,7 @@ class AlerterStores:
         return True
 
     def unchanged(self) -> bool:
-        """Tell whether both files are as they were last read; False in doubt. Raises nothing."""
+        """Return whether both files are as they were last read; False in doubt. Raises nothing."""
         return all(file.unchanged() for file in self._files)
 
     @property
@@ -142,7 +142,7 @@ class _StoreFile:
         return self.contracts != before
 
     def unchanged(self) -> bool:
-        """Tell whether the file is as it was last read."""
+        """Return whether the file is as it was last read."""
         try:
             return self._disk.stat(self.path) == self._stat
         except FileNotFoundError:

@@ -278,7 +278,7 @@ def _add_member(document: Document, key: tuple[str, str], text: str) -> Document
     group = document.values[(key[0], None)]
     pieces = list(document.pieces)
     if pieces[group].kind is not PieceKind.GROUP:
-        raise ValueError(f"{key[0]} is not an object, so {key[1]} cannot stand in it")
+        raise ValueError(f"{key[0]} is not an object, so {key[1]} cannot be in it")
     end = group + 1
     while end < len(pieces) and pieces[end].key[1] is not None:
         end += 1

@@ -53,7 +53,7 @@ class LateWrites:
 
     @property
     def crowded(self) -> bool:
-        """Tell whether so many files are open that `due` should be called before the next one is watched."""
+        """Say whether so many files are open that `due` should be called before the next one is watched."""
         return len(self._watched) >= _WATCHED_MAX
 
     def watch(

@@ -44,7 +44,7 @@ class SummedRecord(NamedTuple):
 
     @property
     def has_part(self) -> bool:
-        """Tell whether any tracker has written a part of it."""
+        """Return whether any tracker has written a part of it."""
         return self.open or self.last_order_update is not None or self.position is not None
 
 

@@ -100,7 +100,7 @@ class SharedRecords:
         self._parts: dict[int, SeatPart] = {}
 
     def replace_all(self, rows: Iterable[SharedRow], parts: Mapping[int, SeatPart]) -> bool:
-        """Take in everything that the server has now; True when anything changed."""
+        """Apply everything that the server has now; True when anything changed."""
         known = self._parts
         # A written part comes back with its keys in another order, which is not a change.
         self._parts = {each: known[each] if known.get(each) == part else part for each, part in parts.items()}
@@ -108,7 +108,7 @@ class SharedRecords:
         return self._show({**before, **self._rows})
 
     def take(self, current: Iterable[SharedRow], retired: Iterable[SharedRow]) -> bool:
-        """Take in changes; True when anything changed."""
+        """Apply changes; True when anything changed."""
         keys: dict[RecordKey, None] = {}
         for row in retired:
             known = self._rows.get(row.alert[:2])
@@ -148,7 +148,7 @@ class SharedRecords:
         return PlannedWrite(parts, outcomes)
 
     def wrote(self, parts: Mapping[AlertId, SeatPart], found: Mapping[AlertId, int | None]) -> bool:
-        """Take in what was written, and which records were missing; True where one of these was known
+        """Apply what was written, and which records were missing; True where one of these was known
         here.
         """
         keys: dict[RecordKey, None] = {}

@@ -57,7 +57,7 @@ class Merge:
         return current if text is None else current.changed(key, text)
 
     def _goes(self, key: Key, before: Piece | None, now: Piece) -> bool:
-        """Tell whether the other program's deletion holds: not if the tracker opened the record and they had
+        """Say whether the other program's deletion holds: not if the tracker opened the record and they had
         not seen that.
         """
         if self._changed_since(key, now) or before is None:
@@ -84,7 +84,7 @@ class Merge:
         }
 
     def _changed_since(self, key: Key, now: Piece) -> bool:
-        """Tell whether anything besides the tracker's fields differs from what the tracker wrote."""
+        """Return whether anything besides the tracker's fields differs from what the tracker wrote."""
         return not same_json(_rest(self.written.value(key)), _rest(now))
 
 

@@ -33,7 +33,7 @@ a               assign the fill under the cursor to an alert
 d               dismiss the fill: it belongs to no alert
 u               undo the decision on a fill of FILLS TODAY, else the last one
 r               refresh everything now; while the tracker is away, try now
-? help          q quit the screen; the tracker goes on         Esc back
+? help          q quit the screen; the tracker keeps running   Esc back
 
 OPEN ALERTS     open in alerts.json, with the position the tracker holds for
                 them; "no fill": opened by another program, no fill matched

@@ -160,7 +160,7 @@ class ScreenModel:
         return self.last_seq
 
     def on_answer(self, command: str, answer: Answer, now: datetime, asked_at_seq: int) -> None:
-        """Take in the answer to one of QUESTIONS; events up to `asked_at_seq` had been received when it was
+        """Process the answer to one of QUESTIONS; events up to `asked_at_seq` had been received when it was
         asked.
         """
         self.heard_at = now

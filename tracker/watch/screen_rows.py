@@ -205,7 +205,7 @@ def _held_and_asked(row: Answer) -> tuple[str, str]:
 
 
 def _is_exact(at: int, part: str) -> bool:
-    """Tell whether an alert names one expiry, strike or right; a month alone is met by many contracts."""
+    """Return whether an alert names one expiry, strike or right; a month alone is met by many contracts."""
     return bool(part) and (at != _EXPIRY or _DATE.fullmatch(part) is not None)
 
 
