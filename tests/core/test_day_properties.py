@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -31,7 +31,7 @@ from tracker.core.entries import ContractEntries
 from tracker.core.lots import at_opening_balance, fold
 from tracker.core.model import AlertId, Execution, Match, Matched, Rule, Source, Unmatched
 from tracker.core.state import ADJUSTMENTS, EXECUTIONS, HOLDINGS
-from tracker.core.state_rows import Holding
+from tracker.core.state_rows import AlertPosition, Holding
 
 ALERTS: Final = [AlertId(name, "NVDA", "2025-11-18T15:42:00", 700100200) for name in ("one", "two", "three")]
 ORDERS: Final = 3
@@ -183,11 +183,11 @@ class Day:
         return next((row for row in self.story.state.every(HOLDINGS) if row.contract == NVDA), None)
 
     @property
-    def closed(self) -> dict[AlertId, Any]:
-        """Return when each alert that owns nothing any longer was closed."""
+    def closed(self) -> dict[AlertId, AlertPosition]:
+        """Return the alerts that own nothing any longer."""
         holding = self.holding
         mine = holding.alerts if holding is not None else ()
-        return {each.alert: each.closed_at for each in mine if not each.quantity}
+        return {each.alert: each for each in mine if not each.quantity}
 
 
 def owned(holding: Holding) -> tuple[object, ...]:
@@ -220,8 +220,8 @@ def test_any_arrival_gives_the_final_alerts(data: st.DataObject, base: int, step
     assert not state.every(ADJUSTMENTS)
 
 
-def may_open(step: Step, day: Day, closed_at: Any, newest: Any) -> bool:
-    """Return whether a step may open an alert again that was closed at a time."""
+def may_open(step: Step, day: Day, closed: AlertPosition, newest: Any) -> bool:
+    """Return whether a step may open an alert again that was closed."""
     if isinstance(step, Correct | Assign | Undo):
         return True
     if isinstance(step, Fill):
@@ -229,13 +229,25 @@ def may_open(step: Step, day: Day, closed_at: Any, newest: Any) -> bool:
         fill = day.fills[-1]
         return bool(fill.time <= newest or booked(day.story, fill.exec_id).opening)
     if isinstance(step, Appear):
-        later = [fill for fill in day.fills if fill.perm_id == 188 + step.order and fill.time > closed_at]
-        return bool(later)
+        return any(opened_later(fill, day, closed) for fill in day.fills if fill.perm_id == 188 + step.order)
     return False
+
+
+def opened_later(fill: Execution, day: Day, closed: AlertPosition) -> bool:
+    """Return whether a fill opened something after an alert was closed.
+
+    In the second of the close it must be another fill that opened the other side.
+    """
+    assert closed.closed_at is not None
+    if fill.time != closed.closed_at:
+        return fill.time > closed.closed_at
+    opening = booked(day.story, fill.exec_id).opening
+    return fill.exec_id != closed.last_exec_id and opening * closed.closed_side < 0
 
 
 @EXAMPLES
 @given(st.integers(-4, 4), days())
+@example(-1, [Appear(2, ALERTS[0]), Fill(0, 2, 0), Fill(2, -1, 0), Fill(0, 1, 0), Appear(0, ALERTS[0])])
 def test_closed_alert_stays_closed(base: int, steps: Sequence[Step]) -> None:
     """But for a correction, a void, a late older execution, a newer opening and what a person assigns.
 
