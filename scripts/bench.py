@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure the tracker side by side with what a user would have otherwise, as ratios within one run.
+"""Measure the tracker against what a user would have without it, as ratios within one run.
 
 `scripts/bench.py [--quick] [--json] [--plot FILE.svg] [--publish] [--only ROW]`. Owns the command line; the
 measurements are in `benchmark`.

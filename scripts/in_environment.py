@@ -1,4 +1,4 @@
-"""Run a script in the project's own environment, where this Python lacks what the tracker needs.
+"""Run a script in the project's own environment, if this Python lacks packages that the tracker needs.
 
 Owns that choice for the scripts that are Python; those of bash source `environment` themselves. It imports
 nothing that may be missing.
@@ -17,7 +17,7 @@ NEEDED = ("ib_insync", "loguru", "msgspec", "pydantic_settings")
 
 
 def need(script: str, arguments: Sequence[str], *, modules: Sequence[str] = (), extras: str = "") -> None:
-    """Return where this Python can run the script; else run it in the environment, made where it is missing.
+    """Return if this Python can run the script; else run it in the environment, which is made if missing.
 
     `modules` are needed beside the tracker's own; `extras` are those of pyproject.toml that bring them.
     """

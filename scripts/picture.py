@@ -3,8 +3,8 @@
 
 `scripts/picture [FOLDER]` plays the demo's morning, with its made-up account, up to the first sale: alerts
 are open then. One more alert nearly agrees with a fill, which therefore waits in the inbox. Nothing is drawn
-by hand, and whoever looks at it fetches nothing. The page needs Chromium and its driver; without them only
-the screen is drawn.
+by hand, and the pictures load nothing from other hosts. The page needs Chromium and its driver; without them
+only the screen is drawn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FONTS: Final = "Menlo, 'DejaVu Sans Mono', Consolas, 'Courier New', monospace"
 
 
 def with_a_near_miss(alerts: str) -> str:
-    """Return the morning's alerts.json with one more alert: it wants another expiry than what is bought."""
+    """Return the morning's alerts.json with one more alert, of another expiry than the bought contract."""
     records = json.loads(alerts)
     like = records[SPX.alerter]["SPX"]
     details = {**like["alert_details"], "ticker": "MSFT", "strike": "480", "expiry": "12/18/2030"}
@@ -87,7 +87,7 @@ def look(url: str, page: Path) -> None:
         while not (found.count("#plot circle") and "near miss" in found.text("#inbox")):
             if time.monotonic() > deadline:
                 raise TimeoutError("the page does not show the morning")
-            time.sleep(0.1)  # The browser tells nothing by itself: it is asked again.
+            time.sleep(0.1)  # The browser reports nothing by itself, so it is asked again.
         found.save(page)
 
 

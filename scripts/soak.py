@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Let the tracker run for half an hour of fills and faults, and judge what it lost, held and took.
+"""Run the tracker for half an hour of fills and faults, and check what it lost, and its time and memory.
 
 `scripts/soak.py [--minutes 30] [--rate 50] [--plot FILE.svg] [--json] [--seed N] [--folder F]`. Owns the
 command line; the rest is in `soaking`.

@@ -1,7 +1,7 @@
 """What a user has without the tracker: bare ib_insync, or a script beside it that polls.
 
 Runs as `python -m benchmark.bare PORT [poll ALERTS]`. Owns the baselines' clients; prints lines of JSON.
-`sweep` on standard input asks for the day's executions once more and tells how long the answer took.
+`sweep` on standard input requests the day's executions once more and prints how long the answer took.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _on_error(request: int, code: int, text: str, contract: object) -> None:
 
 
 async def _sweeps(ib: IB) -> None:
-    """Ask for the day's executions whenever a line says so."""
+    """Request the day's executions whenever a line of input asks for them."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
@@ -73,7 +73,7 @@ def _rewrite(path: Path, trade: Any) -> None:
 
 
 async def main(port: int, alerts: Path | None) -> None:
-    """Connect and stay; all that is asked comes from the gateway's side or from standard input."""
+    """Stay connected; the gateway or standard input starts everything else."""
     make: Any = IB  # Its __init__ carries no types.
     ib = make()
     ib.execDetailsEvent += _on_execution

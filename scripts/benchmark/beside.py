@@ -1,4 +1,4 @@
-"""One tracker beside one gateway, both fresh, as most rows want them, and what is done to both.
+"""One tracker and one gateway, both fresh, as most rows need them, and what is done with both.
 
 Owns starting them, sending single fills, and asking for the status meanwhile.
 """
@@ -20,9 +20,9 @@ from benchmark.streams import Plan
 from tracker.status.client import ask
 
 _ASK_SECONDS = 0.2
-"""Between two questions for the status."""
+"""Seconds between two requests for the status."""
 PAUSE_SECONDS = 0.02
-"""Between single fills: what the tracker does after the last one is done by then."""
+"""Seconds between single fills, enough for the tracker to finish its work after the last one."""
 
 
 class Pair(NamedTuple):
@@ -89,14 +89,14 @@ def alternate_with_floor(
     """Measure single fills, each followed by the floor; yield the seconds of both."""
     for _ in range(times):
         took = fill()
-        # What the tracker does after a fill would burden the floor, and no answer says when it is done.
+        # The tracker's work after a fill would disturb the floor, and no answer says when it is done.
         time.sleep(PAUSE_SECONDS)
         yield took, floor()
         come_at_any_moment()
 
 
 def come_at_any_moment() -> None:
-    """Keep fills from falling into step with the tracker's own rounds, which would distort the figures."""
+    """Keep fills from synchronising with the tracker's own timers, which would distort the figures."""
     time.sleep(random.uniform(0, PAUSE_SECONDS))
 
 

@@ -1,7 +1,7 @@
-"""The bench's command line: which rows are measured, and what is said about them.
+"""The bench's command line: which rows are measured, and how they are printed.
 
-Owns the flags and the list of rows. A full run ends with 1 when a target is missed; --quick only shows that
-everything runs, since its sizes are too small to judge.
+Owns the flags and the list of rows. A full run ends with 1 when a target is missed; --quick only checks
+that everything runs, since its sizes are too small to judge.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure what is asked for; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="bench.py",
-        description="Measure the tracker side by side with what a user would have otherwise.",
+        description="Measure the tracker against what a user would have without it.",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, no limits: a smoke run")
     forms = parser.add_mutually_exclusive_group()

@@ -1,4 +1,4 @@
-"""What a measurement came to, beside its baseline and the target.
+"""The result of a measurement, with its baseline and target.
 
 Owns the arithmetic of medians and ratios and the judgement whether a target is met. It measures nothing.
 """
@@ -21,7 +21,7 @@ class Figure:
     ours: float
     baseline: float
     value: float
-    """What is compared with the target, in `measure`."""
+    """The value that is compared with the target, in `measure`."""
     measure: str
     """x for a ratio, else a unit."""
     target: float | None = None
@@ -29,7 +29,7 @@ class Figure:
     """Whether more is better."""
     repeats: int = 0
     more: dict[str, float] = field(default_factory=dict)
-    """Whatever else the measurement gave, by name."""
+    """Further results of the measurement, by name."""
 
     @property
     def spare(self) -> float:

@@ -1,4 +1,4 @@
-"""Figures of fills on their way: how many a second, how long one takes, how a burst fares.
+"""Figures of fills: how many a second, how long one takes, how long a burst takes.
 
 Owns the rows that stream fills. Each repeat starts fresh processes on fresh stores.
 """
@@ -29,7 +29,7 @@ _PAGES = 20
 
 
 def _stream_once(place: Place, plan: Plan, *, tracked: bool) -> float:
-    """Return the seconds from the first byte sent until all is taken in: in the alert file, or by events."""
+    """Return the seconds from the first byte sent until all fills are in the alert file, or in events."""
     with place.folder() as folder, ExitStack() as stack:
         gateway = Gateway(folder / "gateway.log")
         stack.enter_context(running(gateway))
@@ -41,7 +41,7 @@ def _stream_once(place: Place, plan: Plan, *, tracked: bool) -> float:
             client = Process("bare", str(gateway.port), log=folder / "bare.log")
         stack.enter_context(running(client))
         client.hear("ready")
-        # The tracker has no answer that says it will ask nothing more.
+        # No answer of the tracker says that it will request nothing more.
         time.sleep(_SETTLED_SECONDS)
         shown = gateway.prepare("stream", plan)
         if isinstance(client, Tracker):

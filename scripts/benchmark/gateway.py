@@ -1,8 +1,8 @@
 """A gateway that only sends: encoded streams, as fast as its client takes them.
 
 Owns the server's side of the measured connections, in a process of its own (`python -m benchmark.gateway`).
-It takes commands and gives answers as lines of JSON. It encodes when a stream is prepared, never while one
-is sent, so it holds nobody up.
+Commands and answers are lines of JSON. A stream is encoded when it is prepared, never while it is sent, so
+that encoding delays nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tracker.paper.framing import Fields
 from tracker.paper.model import PaperPosition
 
 _REQUEST_DIGITS: Final = range(1, 11)
-"""How long a request's number may be; the day's answer is encoded once for each."""
+"""The most digits of a request's number; the day's answer is encoded once for each length."""
 
 
 class Client:
@@ -86,7 +86,7 @@ class Gateway:
         """Digits of a request's number -> the executions that answer it, with @ in the number's place."""
 
     def accept(self) -> None:
-        """Take clients for ever; streams go to the last."""
+        """Accept clients for ever; streams are sent to the last one."""
         while True:
             peer, _ = self._server.accept()
             self._client = Client(peer, self)
@@ -140,7 +140,7 @@ class Gateway:
         """Send a stream once; returns when that began."""
         assert self._client is not None, "a client is there before a stream is sent"
         prepared = self._streams.pop(name)
-        # An answer that is asked for meanwhile comes behind the fills, and knows them.
+        # An answer that is requested meanwhile comes after the fills, and contains them.
         self._fill(prepared.held)
         began = time.perf_counter()
         self._client.send(prepared.data)

@@ -20,7 +20,7 @@ from tracker.clock import now
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Say how much is measured."""
+    """Hold how much is measured."""
 
     repeats: int = 5
     fills: int = 5_000

@@ -26,7 +26,7 @@ PROJECT: Final = Path(__file__).parents[2]
 BOUND_SECONDS: Final = 300.0
 _END: Final = "null"
 _PORTS: Final = range(22_000, 32_768)
-"""None that systems give away by themselves, to another process before the tracker listens there."""
+"""Ports that no system assigns by itself to another process before the tracker listens there."""
 
 
 class Process:
@@ -179,12 +179,12 @@ class Tracker(Process):
         super().__init__("tracked", "run", *words(settings), *flags, log=folder / "tracker.log")
 
     def expect(self, shown: Mapping[str, Sequence[Any]]) -> None:
-        """Have it tell when these alerts stand in the file."""
+        """Have it report when these alerts are in the file."""
         self.tell({"expect": shown})
         self.hear("expecting")
 
     def appends(self) -> list[float]:
-        """Return what journalling each packet took since this was asked last, in seconds."""
+        """Return how long journalling each packet took since the last call, in seconds."""
         self.tell({"appends": True})
         found: list[float] = self.hear("appends")["appends"]
         return found

@@ -1,6 +1,6 @@
 """Write a whole run into the documents: BENCH.md's table, its drawing, README's ratios.
 
-Owns where each stands. It measures nothing, and words nothing else of those documents.
+Owns the place of each. It measures nothing, and changes nothing else in those documents.
 """
 
 from __future__ import annotations

@@ -39,13 +39,13 @@ def columns(rows: Sequence[Sequence[str]], left: Collection[int]) -> str:
 
 
 def markdown(figures: Sequence[Figure]) -> str:
-    """Return the table as BENCH.md has it, behind a line that says what it was measured on."""
+    """Return the table of BENCH.md, after a line that says what it was measured on."""
     rows = [_HEADS, ("---",) * len(_HEADS), *map(_cells, figures)]
     return "\n".join([conditions(), "", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def conditions() -> str:
-    """Say what is measured, on what."""
+    """Return what was measured, and on which machine."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
@@ -72,14 +72,14 @@ def _cells(figure: Figure) -> tuple[str, ...]:
 
 
 def target(figure: Figure) -> str:
-    """Return what is to be reached, empty where nothing is."""
+    """Return the target; empty if there is none."""
     if figure.target is None:
         return ""
     return f"{'>=' if figure.at_least else '<='} {figure.target:g} {figure.measure}"
 
 
 def verdict(figure: Figure) -> str:
-    """Say whether the target is met, and how far away it is."""
+    """Return whether the target is met, and by how much."""
     if figure.target is None:
         return "for comparison"
     return f"missed by {figure.missed_by:.0%}" if figure.missed_by else f"met by {figure.spare:.0%}"

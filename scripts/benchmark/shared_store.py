@@ -196,7 +196,7 @@ def _put(database: Database, count: int) -> None:
     with database.connect() as connection:
         for number in range(count):
             put_alert(connection, _alert(number), {"open": False, "created_at": _CREATED_AT})
-        # The server would do it by itself, some time.
+        # The server would do it by itself, at some time.
         connection.execute("VACUUM ANALYZE")
 
 
@@ -262,7 +262,7 @@ def _write(connection: psycopg.Connection[Any], seat: _Seat, seq: int) -> None:
 
 
 def _rate(url: str, seats: Sequence[_Seat], seconds: float) -> float:
-    """Return how many parts a second are written; no seat is written by two at once, as in life."""
+    """Return how many parts a second are written; as in use, no seat is written by two at once."""
     ends = time.perf_counter() + seconds
 
     def write(mine: Sequence[_Seat]) -> int:

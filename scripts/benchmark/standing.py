@@ -76,7 +76,7 @@ def sweep(place: Place) -> Iterator[Figure]:
             tracker = Tracker(folder, gateway.port, sweep_seconds=1)
             stack.enter_context(running(tracker))
             tracker.hear("swept")
-            # The second may still meet what the first brought; from the third on all is known.
+            # The second answer may still contain news; from the third on every execution is known.
             tracker.hear("swept")
             return float(tracker.hear("swept")["swept"])
 
@@ -109,7 +109,7 @@ def sweep(place: Place) -> Iterator[Figure]:
 
 
 def _settled_memory(process: Process) -> float:
-    """Read a process's memory once it has nothing left to do: no answer of it would say when that is."""
+    """Read a process's memory after a pause, since no answer says when it has nothing left to do."""
     time.sleep(_SETTLED_SECONDS)
     return process.memory()
 

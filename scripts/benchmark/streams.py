@@ -67,7 +67,7 @@ def alerts(count: int, created_at: datetime) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Say what a stream holds; two plans of different `first` share no order and no execution."""
+    """Hold what a stream contains; plans of different `first` share no order and no execution."""
 
     orders: int
     fills_per_order: int
@@ -81,7 +81,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Stream:
-    """Hold the encoded messages, and what each alert shows when all of them were taken in."""
+    """Hold the encoded messages, and what each alert shows after all of them."""
 
     parts: list[Fields] = field(default_factory=list)
     executions: list[Fields] = field(default_factory=list)
@@ -162,7 +162,7 @@ def _state(order: PaperOrder) -> Sequence[Fields]:
 
 
 def _after_fill(order: PaperOrder, execution: PaperExecution) -> Iterator[Fields]:
-    """Yield what was recorded to follow each execution: the order's state twice, and its fee."""
+    """Yield the messages that follow each execution in recordings: the order's state twice, and its fee."""
     yield from _state(order)
     yield from _state(order)
     yield encode_messages.commission_report(Fee(execution.exec_id, _COMMISSION, "USD"))

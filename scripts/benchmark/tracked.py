@@ -1,7 +1,7 @@
 """Run the tracker as `python -m benchmark.tracked run ...`, with clocks around it.
 
-The clocks are put in from outside, around the parts that the tracker is built of; production code knows
-nothing of them. Times are printed as lines of JSON; lines on standard input say what to wait for.
+The clocks are put around the tracker's parts from outside; production code does not know them. Times are
+printed as lines of JSON; lines on standard input say what to wait for.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from tracker.gateway.link import LinkPhase
 
 
 class Clocks:
-    """Note when the last packet came, and tell when all expected alerts stand in the store."""
+    """Note when the last packet came, and report when all expected alerts are in the store."""
 
     def __init__(self) -> None:
         self.received = 0.0
         self.synced = 0.0
-        """When the last folder was, behind a rename, or when the last part was committed."""
+        """When the folder was last synced after a rename, or when the last part was committed."""
         self.appends: list[float] = []
-        """What journalling each packet took, in seconds."""
+        """How long journalling each packet took, in seconds."""
         self._expected: dict[str, tuple[str, float | None]] = {}
 
     def listen(self) -> None:
-        """Take expectations: ticker -> execId and commission that its alert must show; or tell of appends."""
+        """Read expectations (ticker -> execId and commission that its alert must show), or report appends."""
         for line in sys.stdin:
             asked = json.loads(line)
             if "appends" in asked:
@@ -41,7 +41,7 @@ class Clocks:
             say(expecting=len(self._expected))
 
     def written(self, updates: Sequence[AlertUpdate]) -> None:
-        """Learn what stands in the store now, durably."""
+        """Note what is in the store now, durably."""
         if not self._expected:
             return
         for update in updates:
@@ -62,7 +62,7 @@ def say(**answer: Any) -> None:
 
 
 def put_in_clocks() -> None:
-    """Wrap the places at which time is taken, and have sweeps pause as they are told to, however long."""
+    """Wrap the functions to be timed, and set the pause between sweeps, however long."""
     from tracker.daemon.run import Daemon
     from tracker.gateway.capture import Capture
     from tracker.gateway.link import LinkOptions

@@ -1,4 +1,4 @@
-"""The soak's command line: how long, how fast, and what is said about it.
+"""The soak's command line: how long, how fast, and how the result is printed.
 
 Owns the flags and the exit code: 0 where every promise that the run was long enough to judge was kept, 1
 where one was broken. What a broken run left behind is kept and named.
@@ -25,11 +25,11 @@ def _above_zero(text: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Soak, and tell what came of it; returns the exit code."""
+    """Run a soak, and print the result; returns the exit code."""
     default = Options()
     parser = argparse.ArgumentParser(
         prog="soak.py",
-        description="Run the tracker on fills and faults for long, and judge what it lost, held and took.",
+        description="Run the tracker with fills and faults for long; check for losses, time and memory.",
     )
 
     def number(name: str, value: float, what: str, kind: Callable[[str], float] = _above_zero) -> None:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     number("--fault-every", default.fault_every, "seconds from one fault to the next")
     number("--sweep-seconds", default.sweep_seconds, "the tracker's gateway.sweep_seconds")
     number("--earlier", default.earlier, "fills of the day before the tracker starts", int)
-    number("--seed", default.seed, "what the chances of trades and writes begin with", int)
+    number("--seed", default.seed, "the seed of the random trades and writes", int)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw memory and latency as well")
     parser.add_argument(

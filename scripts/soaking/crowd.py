@@ -1,6 +1,6 @@
-"""Clients that mean no good to the status socket: slow, silent, senseless and many.
+"""Abusive clients of the status socket: slow, silent, senseless and many.
 
-Runs as `python -m soaking.crowd PORT CONNECTIONS`. Owns what they say; prints lines of JSON. A line on
+Runs as `python -m soaking.crowd PORT CONNECTIONS`. Owns what they send; prints lines of JSON. A line on
 standard input begins one round.
 """
 
@@ -36,7 +36,7 @@ def say(**answer: Any) -> None:
 
 
 async def _misbehave(port: int, turns: asyncio.Semaphore) -> None:
-    """Connect, say something, read little or nothing, and leave with or without a farewell."""
+    """Connect, send something, read little or nothing, and close properly or not."""
     async with turns:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -53,7 +53,7 @@ async def _misbehave(port: int, turns: asyncio.Semaphore) -> None:
 
 
 async def main(port: int, connections: int) -> None:
-    """Live one round for each line."""
+    """Run one round for each line."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     turns = asyncio.Semaphore(_AT_ONCE)

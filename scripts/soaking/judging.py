@@ -1,6 +1,6 @@
-"""What a soak came to: how long fills took, what was lost or doubled, and whether that is well.
+"""The result of a soak: how long fills took, what was lost or doubled, and whether it kept its promises.
 
-Pure: it gets what was sent, seen and measured, and returns figures and verdicts. It measures nothing.
+Pure: it receives what was sent, seen and measured, and returns figures and verdicts. It measures nothing.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from benchmark.figures import percentile
 
 WARM_UP_SECONDS: Final = 120.0
 SHORTEST_SLOPE_SECONDS: Final = 600.0
-"""Over less than this the steps in which memory grows are not told from a slope."""
+"""In a shorter time steps of memory cannot be distinguished from a slope."""
 SLOPE_MOST: Final = 60.0
 """MiB/h. The bench allows 30 MiB for 100,000 fills of one session; at 50 fills/s those are 54 MiB/h."""
 RATIO_MOST: Final = 1.5
 FEWEST_FILLS: Final = 1_000
-"""In either sixth; a p99 of fewer stands on fewer than ten fills."""
+"""The fewest fills of either sixth; a p99 of fewer depends on fewer than ten fills."""
 SHORTEST_WINDOW: Final = 2.0
 
 
 class Sighting(NamedTuple):
-    """Say that the file shows an execution: since `at` as the tracker says, and at `read` for certain."""
+    """Hold that the file shows an execution: since `at` by the tracker, and at `read` for certain."""
 
     ticker: str
     exec_id: str
@@ -35,7 +35,7 @@ class Sighting(NamedTuple):
 
 
 class Neighbour(TypedDict):
-    """Hold what the neighbour told in the end."""
+    """Hold what the neighbour reported at the end."""
 
     writes: int
     renames: int
@@ -80,9 +80,9 @@ class Fault:
     name: str
     began: float
     over: float = math.inf
-    """When all it did was undone, and the tracker said that it was well again and had fetched all of it."""
+    """When its effects were undone, and the tracker had recovered and fetched everything."""
     until: float = math.inf
-    """When all that was sent before was shown, too: the end of its window."""
+    """When everything sent before was shown too: the end of its window."""
 
 
 def root(exec_id: str) -> str:
@@ -91,7 +91,7 @@ def root(exec_id: str) -> str:
 
 
 class Record:
-    """Join what was sent with what was seen; times are told as datetimes and kept in seconds."""
+    """Join what was sent with what was seen; times are given as datetimes and kept in seconds."""
 
     def __init__(self, began: datetime) -> None:
         self._began = began
@@ -108,14 +108,14 @@ class Record:
         return (moment - self._began).total_seconds()
 
     def take(self, reported: Iterable[tuple[str, str, int, str]]) -> None:
-        """Take what the gateway executed: (execId, symbol, signed quantity, time)."""
+        """Add what the gateway executed: (execId, symbol, signed quantity, time)."""
         for exec_id, ticker, quantity, at in reported:
             sent = Sent(exec_id, ticker, quantity, self.seconds(datetime.fromisoformat(at)))
             self.sent.append(sent)
             corrects = root(exec_id) in self.versions
             self.versions[root(exec_id)] = sent
             if corrects:
-                # Nothing need show it: the alert shows its latest execution, not of this one.
+                # Nothing need show it: the alert shows its latest execution.
                 sent.shown = sent.at
                 continue
             self._places[root(exec_id)] = place = self._counts[ticker]
@@ -123,7 +123,7 @@ class Record:
             self._waiting[ticker].append((place, sent))
 
     def see(self, sightings: Iterable[Sighting]) -> None:
-        """Take what the file showed, in the order in which it was seen; what was executed is taken first."""
+        """Add what the file showed, in the order in which it was seen, after what was executed."""
         for sighting in sightings:
             place = self._places.get(root(sighting.exec_id), -1)
             waiting = self._waiting[sighting.ticker]
@@ -138,7 +138,7 @@ class Record:
         return sum(map(len, self._waiting.values()))
 
     def fills(self) -> list[Sent]:
-        """Return what was executed, but for corrections."""
+        """Return what was executed, without corrections."""
         return [sent for sent in self.sent if sent.exec_id.endswith(".01")]
 
 
@@ -150,7 +150,7 @@ def close_windows(faults: Iterable[Fault], fills: Sequence[Sent]) -> None:
 
 
 def apart(fills: Iterable[Sent], faults: Sequence[Fault]) -> list[Sent]:
-    """Return the fills that were under way in no fault's window."""
+    """Return the fills that were in progress outside of all faults' windows."""
     return [
         sent
         for sent in fills
@@ -162,7 +162,7 @@ def apart(fills: Iterable[Sent], faults: Sequence[Fault]) -> list[Sent]:
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """Hold one row: what was sent within a minute, and what it took; times in seconds, None without fills."""
+    """Hold one row: what was sent within a minute, and how long it took in seconds, None without fills."""
 
     number: int
     fills: int
@@ -229,7 +229,7 @@ def slope(samples: Sequence[Sample]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Say whether one promise was kept; None where that is not judged, as in a run too short to tell."""
+    """Hold whether one promise was kept; None if it was not judged, as in a run that is too short."""
 
     promise: str
     kept: bool | None
@@ -299,10 +299,10 @@ def judge_alerts(record: Record, alerts: Mapping[str, Mapping[str, Mapping[str, 
 
 
 def judge_neighbour(told: Neighbour) -> Iterable[Verdict]:
-    """Say whether all that the neighbour wrote stayed.
+    """Judge whether all that the neighbour wrote stayed.
 
-    What it renamed into place is not held against the tracker: the alert writer renames nothing, and a rename
-    between the tracker's last look and its own rename is seen by no one.
+    Lost renames are no fault of the tracker: the alert writer renames nothing, and nobody can see a rename
+    between the tracker's last check and its own rename.
     """
     rewrites = told["writes"] - told["renames"]
     checked = f"{rewrites:,} rewrites in place, {told['came_back']:,} out of sight for a moment"

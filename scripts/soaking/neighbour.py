@@ -1,9 +1,9 @@
-"""The program beside the tracker: it writes alerts.json whole, in its manner, and looks for its own work.
+"""The program beside the tracker: it writes alerts.json as a whole, and checks that its own work stays.
 
 Runs as `python -m soaking.neighbour ALERTS SEED` with lines of JSON. It truncates and rewrites the file in
 place, without lock or rename, from a copy that may be stale, as the real alert writer does; now and then it
 renames a new file over it. It knows what it last wrote, into a field of its own and as records of its own,
-and counts what the file stopped showing of that. It never touches the tracker's fields but by being stale.
+and counts what of that the file no longer shows. It changes the tracker's fields only by a stale copy.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _CARELESS: Final = 0.1
 _RENAMING: Final = 0.1
 _EXTRA: Final = 0.1
 _PATIENCE_SECONDS: Final = 10.0
-"""How long its work may be out of sight before it counts as lost: the tracker watches a replaced file 2 s."""
+"""How long its work may be missing before it counts as lost: the tracker watches a replaced file 2 s."""
 _CALM_SECONDS: Final = 3.0
-"""How long all must be in sight at the end: what the tracker still had to merge is merged by then."""
+"""How long all must be there at the end: what the tracker had to merge is merged by then."""
 _OLD_SECONDS: Final = 5.0
 _MOST_EXTRAS: Final = 20
 _EXTRA_ALERTER: Final = "neighbours-own"
@@ -57,10 +57,10 @@ class Neighbour:
         self._came_back = 0
         self._renames = 0
         self._lost: list[str] = []
-        """What it wrote into the file itself and the file does not show any more."""
+        """What it wrote into the file itself and the file no longer shows."""
         self._lost_by_rename: list[str] = []
         self.busy = asyncio.Lock()
-        """Held while it reads, thinks and writes: it does one thing at a time."""
+        """Held while it reads, changes and writes: it does one thing at a time."""
 
     async def rounds(self) -> None:
         """Write for ever."""
@@ -70,10 +70,10 @@ class Neighbour:
                 await self._round()
 
     async def _round(self) -> None:
-        """Read, think, and write all of it; between reading and writing others may write too."""
+        """Read, change and write the whole file; between reading and writing others may write too."""
         alerts = self._look()
         if alerts is None or self._missed:
-            # Work out of sight is missing in this copy, too, and would be lost by its own hand.
+            # Missing work is missing in this copy too, so writing it would lose that work.
             return
         careless = self._chance.random() < _CARELESS
         await asyncio.sleep(self._chance.uniform(0.1, 0.4) if careless else self._chance.uniform(0, 0.02))
@@ -89,7 +89,7 @@ class Neighbour:
         self._remember(text)
 
     def _change(self, alerts: Alerts) -> str:
-        """Change one record of all, or make or delete one of its own; returns its ticker."""
+        """Change any record, or make or delete one of its own; returns its ticker."""
         ticker = self._chance.choice(sorted(self._tickers))
         extras = [
             each for each, number in self._wanted.items() if each not in self._tickers and number is not None
@@ -102,7 +102,7 @@ class Neighbour:
         return ticker
 
     def _show(self, alerts: Alerts, ticker: str) -> None:
-        """Put what it wants of one record into a copy of the file."""
+        """Put its own values of one record into a copy of the file."""
         number = self._wanted[ticker]
         if ticker in self._tickers:
             if number is not None:
@@ -114,7 +114,7 @@ class Neighbour:
             alerts.setdefault(_EXTRA_ALERTER, {})[ticker] = {**made, "alert_details": {"ticker": ticker}}
 
     def _look(self) -> Alerts | None:
-        """Read the file, and note what it stopped or began again to show of its own work."""
+        """Read the file, and note which of its own work is missing or there again."""
         try:
             alerts = self._read()
         except ValueError:
@@ -157,7 +157,7 @@ class Neighbour:
         while len(self._past) > 1 and self._past[1][0] < moment - _OLD_SECONDS:
             self._past.popleft()
 
-    # What it does to others at times.
+    # What it does to other programs at times.
 
     async def fault(self, name: str, seconds: float) -> None:
         """Do one of them; returns when it is over."""
@@ -184,7 +184,7 @@ class Neighbour:
         self._path.write_text(text)
 
     async def _put_folder(self, seconds: float) -> None:
-        """Let a folder stand where the file was: neither readable nor replaceable, by root too."""
+        """Put a folder in the place of the file: neither readable nor replaceable, even by root."""
         aside = self._path.with_name("alerts.json.aside")
         while True:
             os.replace(self._path, aside)
@@ -199,7 +199,7 @@ class Neighbour:
         os.replace(aside, self._path)
 
     def told(self) -> Told:
-        """Return what became of its work."""
+        """Return which of its work stayed."""
         return {
             "writes": self._writes,
             "renames": self._renames,
@@ -210,7 +210,7 @@ class Neighbour:
         }
 
     async def settle(self) -> None:
-        """Look until all of its work stays in sight, or what is missing is lost."""
+        """Read until all of its work stays, or what is missing counts as lost."""
         calm = time.monotonic()
         while time.monotonic() - calm < _CALM_SECONDS:
             if self._look() is None or self._missed:
@@ -224,7 +224,7 @@ def say(**answer: Any) -> None:
 
 
 async def main(path: Path, seed: int) -> None:
-    """Serve until it is told to settle."""
+    """Serve until it is asked to settle."""
     neighbour = Neighbour(path, seed)
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)

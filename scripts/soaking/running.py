@@ -1,6 +1,6 @@
-"""One soak from start to end: the processes, the faults in turn, and what is read of the tracker meanwhile.
+"""One soak from start to end: the processes, the faults in turn, and what is read of the tracker.
 
-Owns starting and ending them and the schedule. What it all means is judged in `judging`.
+Owns starting and ending them, and the schedule. `judging` judges the result.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FAULTS: Final = (
     *("cut", "half", "repeats", "stale", "upstream"),
     *("corrections", "folder", "crowd", "silent"),
 )
-"""In the order in which they come; what each is stands in `MEANINGS`."""
+"""The faults in their order; `MEANINGS` describes each."""
 MEANINGS: Final[Mapping[str, str]] = {
     "cut": "the link is reset, and refused for a while",
     "half": "alerts.json is left half written for a while",
@@ -45,17 +45,17 @@ MEANINGS: Final[Mapping[str, str]] = {
 }
 _NEIGHBOURS: Final = ("half", "stale", "folder")
 _WITHHOLDING: Final = ("cut", "silent", "upstream")
-"""They keep executions from the tracker, for as long as a fault lasts; it must fetch them behind that."""
+"""Faults that keep executions from the tracker while they last; it must fetch them afterwards."""
 _TICK_SECONDS: Final = 0.25
 _SAMPLE_SECONDS: Final = 10.0
 _FLOOR_SECONDS: Final = 1.0
 _ASK_SECONDS: Final = 1.0
-"""Between two questions whether it is well: late on a busy day it holds up fills for 0.3 s to answer one."""
+"""Seconds between two health requests: late on a busy day one delays fills by 0.3 s."""
 _LONGEST_FAULT: Final = 5.0
 _SETTLE_SECONDS: Final = 90.0
 _START_SECONDS: Final = 60.0
 _SLOWEST: Final = 100.0
-"""Fills a second that the tracker takes in at least."""
+"""The fewest fills a second that the tracker handles."""
 
 
 _NOTHING_TOLD: Final[Neighbour] = {
@@ -70,7 +70,7 @@ _NOTHING_TOLD: Final[Neighbour] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Say how long, how fast and with which chance."""
+    """Hold how long, how fast and with which seed."""
 
     minutes: float = 30.0
     rate: float = 50.0
@@ -84,7 +84,7 @@ class Options:
 
     @property
     def alerts(self) -> int:
-        """So many that an alert's fills are 2 s apart: within one second the broker's times tell no order."""
+        """So many that an alert's fills are 2 s apart: within one second the broker's times give no order."""
         return max(100, int(2 * self.rate))
 
     @property
@@ -144,7 +144,7 @@ class Daemon(Process):
         super().__init__("tracker", "run", *words(self._settings), log=folder / "tracker.log")
 
     def ask(self, command: str) -> dict[str, Any] | None:
-        """Return its answer; None where it cannot be reached now, as in a crowd.
+        """Return its answer; None if it cannot be reached now, for example in a crowd.
 
         Raises RuntimeError where it has ended.
         """
@@ -156,7 +156,7 @@ class Daemon(Process):
             return None
 
     def is_ready(self) -> bool:
-        """Return whether it says that a fill of this moment would reach its alert."""
+        """Return whether it says that a fill at this moment would reach its alert."""
         answer = self.ask("ready")
         return answer is not None and bool(answer.get("ready"))
 
@@ -175,14 +175,14 @@ class Daemon(Process):
         return proven is not None and datetime.fromisoformat(proven) >= moment
 
     def sample(self, seconds: float) -> Sample:
-        """Measure what it takes now."""
+        """Measure its memory and time now."""
         held = Path(f"/proc/{self.pid}/fd")
         journal = sum(path.stat().st_size for path in self.folder.glob("journal.db*"))
         files = len(os.listdir(held)) if held.exists() else None
         return Sample(seconds, resident(self.pid), files, journal / 2**20)
 
     def export(self) -> list[dict[str, str]]:
-        """Return all that the journal has, as `tracker export` tells it; the tracker need not run."""
+        """Return the whole output of `tracker export`; the tracker need not run."""
         place = self.folder / "export.csv"
         subprocess.run(
             [sys.executable, "-m", "tracker", "export", "--all", "--csv", str(place), *words(self._settings)],
@@ -236,7 +236,7 @@ class Soak:
         return (now() - self._began).total_seconds()
 
     def run(self) -> Outcome:
-        """Live it; raises RuntimeError where a process other than the tracker fails."""
+        """Run the soak; raises RuntimeError if a process other than the tracker fails."""
         outcome, options = self._outcome, self._options
         end = options.minutes * 60
         next_fault = options.fault_every
@@ -258,13 +258,13 @@ class Soak:
         return outcome
 
     def _close_market(self) -> None:
-        """End the fills, and learn of those made since the last look, of which nothing else would tell."""
+        """End the fills, and read those made since the last report, which nothing else would report."""
         self._trading.tell({"trade": False})
         self._tick()
 
     def _tick(self) -> None:
-        """Learn what was sent and seen, and measure where it is time."""
-        # The soak's own pace: it waits for nothing, the fills go on in other processes.
+        """Read what was sent and seen, and measure if it is time."""
+        # The soak's own pace: it waits for nothing, since other processes make the fills.
         time.sleep(_TICK_SECONDS)
         outcome = self._outcome
         if self._watcher.failure is not None:
@@ -332,7 +332,7 @@ class Soak:
         return True
 
     def _settle(self, fault: Fault | None) -> None:
-        """Wait until all is shown, then look at everything; what never comes is judged, not waited for."""
+        """Wait until all is shown, then read everything; what never comes is judged after a time limit."""
         outcome = self._outcome
         deadline = self._seconds + _SETTLE_SECONDS
         while (fault is not None or outcome.record.unseen) and self._seconds < deadline:
@@ -361,5 +361,5 @@ def _wait(is_so: Callable[[], bool], seconds: float, what: str) -> None:
     while not is_so():
         if time.monotonic() > deadline:
             raise RuntimeError(f"it took over {seconds:g} s until {what}")
-        # Only a question over the socket tells, and each one burdens what is soaked.
+        # Only a request over the socket says so, and each one slows the tracker.
         time.sleep(_ASK_SECONDS)

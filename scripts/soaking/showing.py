@@ -1,6 +1,6 @@
-"""A soak's outcome as people read it: tables, verdicts, JSON, and a drawing in SVG.
+"""The report of a soak: tables, verdicts, JSON, and a drawing in SVG.
 
-Owns the shapes of all of them. What is well and what is not is decided in `judging`.
+Owns these forms. `judging` decides the verdicts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MEMORY: Final = "#1f4e79"
 
 
 class Told:
-    """Hold an outcome with what it comes to."""
+    """Hold an outcome with its figures and verdicts."""
 
     def __init__(self, outcome: Outcome, options: Options) -> None:
         self._outcome = outcome
@@ -97,7 +97,7 @@ class Told:
         return "\n".join(told)
 
     def as_json(self) -> str:
-        """Return all of it, but for the single fills."""
+        """Return everything except the single fills."""
         outcome = self._outcome
         answer: dict[str, Any] = {
             "options": asdict(self._options),
@@ -165,7 +165,7 @@ _WORDS: Final = {True: "kept", False: "BROKEN", None: "not judged"}
 
 
 def verdicts(outcome: Outcome, count: int, fills: Sequence[Sent]) -> Iterable[Verdict]:
-    """Judge every promise; `count` are all fills, `fills` those that the tracker was there to see."""
+    """Judge every promise; `count` counts all fills, `fills` are those made while the tracker ran."""
     yield from judging.judge_journal(outcome.record, outcome.rows)
     counted = outcome.status.get("stats", {}).get("orders_processed")
     yield Verdict("status counts each fill once", counted == count, f"{counted} of {count}")
@@ -178,7 +178,7 @@ def verdicts(outcome: Outcome, count: int, fills: Sequence[Sent]) -> Iterable[Ve
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Return a latency as people read it."""
+    """Return a latency as text for people."""
     if seconds is None:
         return ""
     return f"{number(seconds * 1e3)} ms" if math.isfinite(seconds) else "never"
@@ -204,7 +204,7 @@ def _clock(seconds: float) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """Return the value with null for what has no end, which JSON cannot say."""
+    """Return the value with null for infinity, which JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

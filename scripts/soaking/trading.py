@@ -26,9 +26,9 @@ from tracker.paper.server import PaperGateway
 _REPEATED: Final = 200
 _CORRECTED: Final = 20
 _MOST: Final = 3
-"""Contracts of one order, each of which is a fill of its own."""
+"""How many contracts an order has, each filled alone."""
 _LATE: Final = 1.0
-"""Seconds of fills that may be made up for at once; a machine that stood longer has made none."""
+"""The most seconds of delayed fills that are made at once; after a longer pause the rest is left out."""
 
 
 class Trader:
@@ -44,7 +44,7 @@ class Trader:
         self._done: list[PaperExecution] = []
         """Executions of finished orders that may be repeated or corrected."""
         self.told = True
-        """Whether clients hear of what is executed."""
+        """Whether executions are pushed to clients."""
         self._news: list[tuple[str, str, int, str]] = []
 
     def trade(self) -> None:
@@ -77,17 +77,17 @@ class Trader:
         self._news.append((execution.exec_id, execution.contract.symbol, signed, at.isoformat()))
 
     def news(self) -> list[tuple[str, str, int, str]]:
-        """Return (execId, symbol, signed quantity, time) of what was executed since the last question."""
+        """Return (execId, symbol, signed quantity, time) of what was executed since the last call."""
         news, self._news = self._news, []
         return news
 
     def repeat(self) -> None:
-        """Tell executions of the past once more."""
+        """Push executions of the past once more."""
         for execution in self._chance.sample(self._done, min(_REPEATED, len(self._done))):
             self._gateway.repeat(execution)
 
     def correct(self) -> None:
-        """Let some executions have bought one contract more, and dearer."""
+        """Correct some executions to one contract more at a higher price."""
         bought = [execution for execution in self._done if execution.side == "BOT"]
         for execution in self._chance.sample(bought, min(_CORRECTED, len(bought))):
             self._done.remove(execution)
@@ -100,7 +100,7 @@ class Trader:
 
 
 class Market:
-    """Hold the gateway and its trader; go at a pace, and let things go wrong."""
+    """Hold the gateway and its trader; trade at a pace, and make faults."""
 
     def __init__(self, rate: float, alerts: int, seed: int) -> None:
         self._pause = 1 / rate
@@ -120,7 +120,7 @@ class Market:
         }
 
     async def trade(self) -> None:
-        """Make fills while the market is open, at moments that follow no other rhythm."""
+        """Make fills while the market is open, at times that synchronise with nothing else."""
         loop = asyncio.get_running_loop()
         turn = loop.time()
         while True:
@@ -136,14 +136,14 @@ class Market:
                 self.trader.trade()
 
     def trade_before(self, fills: int) -> None:
-        """Make so many fills at once that clients learn of only by asking for the day."""
+        """Make so many fills at once, which clients get only by requesting the day's executions."""
         self.trader.told = False
         for _ in range(fills):
             self.trader.trade()
         self.trader.told = True
 
     def begin(self, name: str, seconds: float) -> None:
-        """Let it go wrong in one way, for so long where that is a matter of time."""
+        """Make one fault, for so long if it has a length."""
 
         async def live() -> None:
             await self._faults[name](seconds)

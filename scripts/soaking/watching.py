@@ -1,7 +1,7 @@
-"""See from outside when a fill stands in the alert file: the tracker says so, and the file is read at once.
+"""See from outside when a fill is in the alert file: the tracker reports it, and the file is read at once.
 
-Owns the connection to the tracker's `subscribe` and the sightings. A sighting has the moment at which the
-tracker said that the file was renamed and synced, where the file bears it out; else the moment of reading.
+Owns the connection to the tracker's `subscribe` and the sightings. A sighting has the time at
+which the tracker reported the file renamed and synced, if the file confirms it; else the time of reading.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Watcher:
         self.missed = 0
         """Events that the tracker forgot before they could be read."""
         self.failure: Exception | None = None
-        """What ended the watch ahead of `close`."""
+        """What ended the watch before `close`."""
         self._closing = False
         self._thread.start()
 
     def news(self) -> list[Sighting]:
-        """Return the sightings since the last question."""
+        """Return the sightings since the last call."""
         with self._lock:
             news, self._news = self._news, []
         return news
@@ -74,7 +74,7 @@ class Watcher:
             if not self._closing:
                 raise ConnectionError("the tracker ended the subscription")
         except Exception as error:
-            # It is raised where the soak asks for it: this thread has nobody to tell.
+            # It is raised when the soak reads the sightings, since nobody waits for this thread.
             self.failure = error
 
     def _take(self, events: Iterable[dict[str, Any]]) -> None:
@@ -95,7 +95,7 @@ class Watcher:
                 return
             alerts = json.loads(self._alerts.read_bytes())
         except (OSError, ValueError):
-            # The neighbour is writing it or has taken it away; it is read again soon.
+            # The neighbour is writing it or has moved it; it is read again soon.
             return
         moment = now()
         self._read = (found.st_ino, found.st_mtime_ns, found.st_size)
