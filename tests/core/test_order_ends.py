@@ -167,6 +167,14 @@ def test_order_in_another_end_state() -> None:
     assert news(story)["remaining_qty"] == 0
 
 
+def test_late_status_revives_no_completed_order() -> None:
+    """A status that was on its way when the order was filled comes behind the word that it was."""
+    story = Story()
+    story.sweep(execution(exec_id(1), 2, request_id=900))
+    story.tell(completed(filled=5), status("Submitted", 3, 2))
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
+
+
 def test_completed_order_keeps_size_that_it_named() -> None:
     """The order's own total comes first: 4 of 10 is no whole order."""
     story = partly_filled()

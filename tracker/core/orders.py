@@ -137,10 +137,10 @@ class Orders:
         name = broker_order_text(key)
         before = self._state.get(ORDERS, name) or OrderState(key)
         total = _total_of(status) or before.total
-        after = OrderState(
-            key, before.account, before.con_id, total, status.status, status.filled, before.legs
+        self._put(
+            before,
+            replace(before, total=total, status=status.status, broker_filled=status.filled, ended=False),
         )
-        self._put(before, after)
         # A combo's filled counts combos, and an order of an FA group spans accounts.
         if before.account and before.con_id and not before.legs:
             self._compare(f"{before.account} {before.con_id} {name}", status.filled)
@@ -154,14 +154,14 @@ class Orders:
         before = self._state.get(ORDERS, broker_order_text(key)) or OrderState(key)
         self._put(
             before,
-            OrderState(
-                key,
-                order.account or before.account,
-                order.contract.con_id,
-                order.total or before.total,
-                order.status or before.status,
-                before.broker_filled,
-                order.legs or before.legs,
+            replace(
+                before,
+                account=order.account or before.account,
+                con_id=order.contract.con_id,
+                total=order.total or before.total,
+                status=order.status or before.status,
+                legs=order.legs or before.legs,
+                ended=False,
             ),
         )
 
@@ -178,7 +178,7 @@ class Orders:
         total = before.total or order.total or (order.filled or None if order.status == "Filled" else None)
         account, con_id = order.account or before.account, order.con_id or before.con_id
         legs = order.legs or before.legs
-        self._put(before, OrderState(key, account, con_id, total, order.status, filled, legs, ended=True))
+        self._put(before, OrderState(key, account, con_id, total, order.status, filled, legs, completed=True))
         if account and con_id and not legs:
             self._compare(f"{account} {con_id} {broker_order_text(key)}", order.filled)
 

@@ -270,12 +270,14 @@ class OrderState(Struct, frozen=True):
     broker_filled: Decimal | None = None
     legs: tuple[tuple[int, int], ...] = ()
     ended: bool = False
-    """Whether the broker lists it as completed, or a complete answer about all open orders lacked it."""
+    """Whether a complete answer about all open orders lacked it, and nothing newer came of it."""
+    completed: bool = False
+    """Whether the broker lists it as completed; such an order never works again, whatever comes late."""
 
     @property
     def over(self) -> bool:
         """Whether nothing of it works any more; a correction may still lower what it filled."""
-        return self.ended or self.status in ("Cancelled", "ApiCancelled", "Filled")
+        return self.ended or self.completed or self.status in ("Cancelled", "ApiCancelled", "Filled")
 
 
 class OrderTotals(Struct, frozen=True):
