@@ -32,7 +32,7 @@ VALUES: Final = {
     "YYYY-MM-DD": "2025-11-18",
 }
 FOLLOWS: Final = {"gaps": ("accept",), "flex": ("check", "fetch")}
-"""Words that belong to a command, where a sentence could go on behind it."""
+"""Words that belong to a command, where a sentence could continue after it."""
 REASONS: Final = frozenset({"--split", "--becomes", "--moved", "--note"})
 _NAMED: Final = re.compile(rf"(`?)\btracker ({'|'.join(COMMANDS)})\b([^`]*)")
 

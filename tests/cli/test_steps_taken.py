@@ -81,7 +81,7 @@ TAKEN: Final[dict[str, tuple[tuple[str, ...], int, Callable[[Asked], object], ob
     "flex check report.xml": (("flex", "check", "flex.xml"), WELL, closed_by, None),
     "doctor": (("doctor",), FAILED, closed_by, None),
 }
-"""Step -> the command with values of this journal, its exit code, and what is so behind it."""
+"""Step -> the command with values of this journal, its exit code, and what is so after it."""
 ELSEWHERE: Final = {
     "undo": "below, since there must be a decision",
     "undo 1": "below, since there must be a decision",

@@ -1,7 +1,7 @@
 """Every command that answers: its table within 80 columns, its JSON numbered and documented, both read here.
 
 All are asked for real: a tracker that runs beside a paper gateway, with fills that need a person, a gap and a
-discrepancy behind it.
+discrepancy after it.
 """
 
 from __future__ import annotations

@@ -263,7 +263,7 @@ def test_unrelated_variables_are_no_settings(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_every_mistake_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every mistake of every source is told at once."""
+    """Every mistake of every source is reported at once."""
     write("[gateway]\nport = 'x'\nprot = 1\n[gatway]\n")
     monkeypatch.setenv("TRACKER_STATUS__PORT", "x")
     with pytest.raises(SettingsError) as caught:

@@ -95,7 +95,7 @@ def test_second_answer_without_a_sweep_settles_nothing() -> None:
 
 
 def test_difference_that_goes_away_is_forgotten() -> None:
-    """The gateway told 40 once: 30 of a sale that opened nothing meanwhile were opened after all."""
+    """The gateway reported 40 once: 30 of a sale that opened nothing meanwhile were opened after all."""
     story = Held(10)
     story.answer(40)
     story.trade(-12)
@@ -107,9 +107,9 @@ def test_difference_that_goes_away_is_forgotten() -> None:
 
 
 def test_difference_that_a_late_execution_explains_is_forgotten() -> None:
-    """4 were bought in the second in which 14 were answered, and are told by the next sweep only.
+    """4 were bought in the second in which 14 were answered, and are reported by the next sweep only.
 
-    They stand behind that answer, so that 18 seem to be held; the next one says 14, as the executions do.
+    They come after that answer, so that 18 seem to be held; the next one says 14, as the executions do.
     """
     story = Held(10)
     story.answer(14)
@@ -186,7 +186,7 @@ def test_downward_takes_what_no_alert_owns_first() -> None:
 
 
 def test_late_missed_sale_shrinks_the_adjustment() -> None:
-    """10 were held and 4 seemed to go; a sale of 3 of them is told later: only 1 went without."""
+    """10 were held and 4 seemed to go; a sale of 3 of them is reported later: only 1 went without."""
     story = Held(10)
     story.answer(6)
     story.answer(6)
@@ -262,7 +262,7 @@ def empty_answer(story: Held) -> None:
 
 
 def test_difference_is_reported_with_its_cause() -> None:
-    """Difference is told once with its likely cause."""
+    """Difference is reported once with its likely cause."""
     story = Held(10)
     story.answer(40)
     story.answer(40, after=20)
@@ -387,7 +387,7 @@ def test_note_names_a_settled_change() -> None:
 
 
 def test_wrong_ratio_leaves_the_rest_unexplained() -> None:
-    """The broker holds 40; told was 3 for 1, which makes 30."""
+    """The broker holds 40; a person entered 3 for 1, which makes 30."""
     story = Held(10)
     story.answer(40)
     tell_split(story, "3")
@@ -407,7 +407,7 @@ def test_cause_behind_a_late_sale_is_measured_anew() -> None:
 
 
 def test_difference_counts_by_what_is_known_now() -> None:
-    """The broker's -2 is nothing against our 10; a sale of them told late leaves it more than nothing."""
+    """The broker's -2 is nothing against our 10; a sale of them reported late leaves it more than nothing."""
     story = Held(10)
     story.answer(-2)
     assert quantity(story) == 10
@@ -421,7 +421,7 @@ def test_difference_counts_by_what_is_known_now() -> None:
 def test_settled_change_behind_what_is_unexplained(
     ratio: Decimal | None, listed: Decimal | None, real: int
 ) -> None:
-    """14 of 10 are listed, and count; a split behind that makes 20 of the 10, a newer word is as it says."""
+    """14 of 10 are listed, and count; a split after that makes 20 of the 10, a newer word is as it says."""
     story = Held(10)
     story.answer(14)
     before = holding(story)

@@ -346,7 +346,7 @@ def test_an_older_position_contradicts_nothing() -> None:
 
 @pytest.mark.parametrize("at", [-60, 60])
 def test_swept_close_is_newer_than_the_position(at: float) -> None:
-    """What was told before the sweep brought the sale need not contain it, whatever either clock says."""
+    """What was reported before the sweep brought the sale need not contain it, whatever either clock says."""
     story = Story()
     story.tell(execution(exec_id(1), 4, at=-90))
     story.tell(position(4))

@@ -68,7 +68,7 @@ def test_unended_sweep_makes_nothing_certain() -> None:
 
 
 def test_quiet_sweep_that_ends_after_all() -> None:
-    """Nobody waited for its end any longer; what is asked behind it is certain."""
+    """Nobody waited for its end any longer; what is asked after it is certain."""
     story = connected()
     story.note(Source.SENT, "executions", "900", ACCOUNT)
     story.note(Source.LINK, "quiet", "900")
@@ -245,7 +245,7 @@ def test_disturbed_contract_does_not_lag() -> None:
 
 
 def test_fill_between_sweeps_is_undecided() -> None:
-    """Nobody was told of it; the next certain answer, behind the sweep that told it, settles it."""
+    """Nobody reported it; the next certain answer, after the sweep that brought it, settles it."""
     story = Story()
     story.snapshot(position(4))
     story.sweep(execution(exec_id(1), 4, at=0, request_id=901), request=901)
@@ -293,7 +293,7 @@ def test_fill_behind_complete_sweep_is_behind_answer() -> None:
 
 @pytest.mark.parametrize("corrected", [False, True])
 def test_no_sweep_lacked_what_could_not_be_read(*, corrected: bool) -> None:
-    """It came unreadable before the answer, so a sweep behind it lacked nothing: 4 were bought, none held.
+    """It came unreadable before the answer, so a sweep after it lacked nothing: 4 were bought, none held.
 
     So it is where its correction is pushed meanwhile, which settles what could not be read.
     """
@@ -310,7 +310,7 @@ def test_no_sweep_lacked_what_could_not_be_read(*, corrected: bool) -> None:
 
 
 def test_correction_of_what_came_behind_the_answer() -> None:
-    """1 was bought behind the answer that lists 4, and turned out void: the 4 are certain all the same."""
+    """1 was bought after the answer that lists 4, and turned out void: the 4 are certain all the same."""
     story = Story()
     story.snapshot(position(4))
     story.tell(execution(exec_id(1), 1, at=0))
@@ -321,7 +321,7 @@ def test_correction_of_what_came_behind_the_answer() -> None:
 
 
 def test_older_fill_behind_an_answer_without_its_contract() -> None:
-    """None is listed, 2 are bought; 4 bought before are told late and 2 listed: 4 were short at first."""
+    """None is listed, 2 are bought; 4 bought before are reported late and 2 listed: 4 were short at first."""
     story = Story()
     story.tell(execution(exec_id(1), 2, at=60))
     assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
@@ -346,7 +346,7 @@ def test_correction_of_a_fill_not_received(*, first_too: bool) -> None:
 
 
 def test_first_version_told_behind_its_correction() -> None:
-    """4 held; of a sale of 1 the correction is told first: 3 are held, also behind the first version."""
+    """4 held; of a sale of 1 the correction is reported first: 3 are held, also after the first version."""
     story = connected()
     story.sweep(execution(exec_id(1, 2), -1, at=0, request_id=900))
     story.snapshot(position(3))
@@ -462,7 +462,7 @@ def test_answers_kept_are_few() -> None:
 
 
 def test_lost_link_to_broker_forgets_the_answers_since() -> None:
-    """What was answered behind a loss that nobody named is forgotten, what came before it is kept."""
+    """What was answered after a loss that nobody named is forgotten, what came before it is kept."""
     story = Story()
     story.snapshot(position(4))
     story.snapshot(position(5))

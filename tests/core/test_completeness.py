@@ -88,7 +88,7 @@ def test_sweep_proves_up_to_its_request() -> None:
 
 
 def test_content_may_precede_or_follow_end() -> None:
-    """The content may be told before or behind the end."""
+    """The content may be reported before or after the end."""
     story = Watch()
     request = story.ask(NOON + SECOND)
     story.tell(End(EndOf.EXECUTIONS, request))
@@ -343,7 +343,7 @@ def gapped() -> Watch:
 
 
 def test_answer_across_midnight_closes_the_gap() -> None:
-    """An answer asked before midnight closes it when it ends behind."""
+    """An answer asked before midnight closes it when it ends after."""
     story = Watch()
     request = story.ask(MIDNIGHT - 2 * SECOND)
     story.tick(MIDNIGHT + SECOND)
@@ -388,7 +388,7 @@ def test_positions_that_differ_anywhere_close_nothing(listed: tuple[object, ...]
 
 
 def test_positions_during_loss_close_nothing() -> None:
-    """Positions told while IBKR is lost close nothing."""
+    """Positions reported while IBKR is lost close nothing."""
     story = gapped()
     story.tell(Notice(-1, 1100, "lost"))
     story.snapshot(position(4), position(3, contract=OTHER))
@@ -396,7 +396,7 @@ def test_positions_during_loss_close_nothing() -> None:
 
 
 def test_contract_first_traded_after_the_gap() -> None:
-    """A contract first traded behind the gap is measured by what was before."""
+    """A contract first traded after the gap is measured by what was before."""
     story = gapped()
     story.snapshot(position(4), position(5, contract=OTHER))
     story.tell(execution(exec_id(2), -1, contract=OTHER, perm_id=190, at=80000))
@@ -405,7 +405,7 @@ def test_contract_first_traded_after_the_gap() -> None:
 
 
 def test_trade_after_the_gap_keeps_nothing_open() -> None:
-    """An honest trade behind the gap does not keep it open."""
+    """An honest trade after the gap does not keep it open."""
     story = gapped()
     story.note(Source.SENT, "positions")
     story.tell(position(4), execution(exec_id(2), -1, contract=OTHER, perm_id=190, at=80000))

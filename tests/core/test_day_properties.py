@@ -225,7 +225,7 @@ def may_open(step: Step, day: Day, closed: AlertPosition, newest: Any) -> bool:
     if isinstance(step, Correct | Assign | Undo):
         return True
     if isinstance(step, Fill):
-        # A late older one may, whatever it does; one behind everything must itself open something.
+        # A late older one may, whatever it does; one after everything must itself open something.
         fill = day.fills[-1]
         return bool(fill.time <= newest or booked(day.story, fill.exec_id).opening)
     if isinstance(step, Appear):

@@ -105,7 +105,7 @@ def test_arrival_does_not_matter(
 ) -> None:
     """The same facts and the same decisions with their places give the same lots and positions.
 
-    A frame's number tells the order of arrival. The decisions stand behind all that is known of their second.
+    A frame's number tells the order of arrival. The decisions come after all that is known of their second.
     """
     numbers = data.draw(st.permutations(range(len(moves))))
     arrived = [
@@ -132,7 +132,7 @@ def test_lots_fit_into_what_is_held(base: int, moves: list[Movement], made: list
 
 
 def behind(lot: Lot, mine: AlertPosition) -> bool:
-    """Return whether a lot was opened behind an alert's close."""
+    """Return whether a lot was opened after an alert's close."""
     at = mine.closed_at or START
     return lot.opened.time > at or (lot.opened.time == at and lot.quantity * mine.closed_side < 0)
 
@@ -148,7 +148,7 @@ def test_decision_changes_nothing_that_was_closed(
 ) -> None:
     """Wherever it stands, and whoever makes it: what was held is, and who had closed stays closed.
 
-    Who is given lots opens again: by a late match only with lots that were opened behind its close, which in
+    Who is given lots opens again: by a late match only with lots that were opened after its close, which in
     the second of the close are those of the other side.
     """
 

@@ -108,7 +108,7 @@ def test_fraction_that_was_paid_out_stays_a_difference() -> None:
 
 
 def test_late_sale_of_the_old_contract_lessens_what_came() -> None:
-    """4 of the 10 had been sold before the merger, as is told later: 3 came."""
+    """4 of the 10 had been sold before the merger, as is reported later: 3 came."""
     story = Moving(10)
     story.merged(5)
     story.trade(-4, ago=60)
@@ -233,7 +233,7 @@ def test_unconfirmed_balance_is_confirmed_behind_the_move(listed: int, before: i
 
 
 def test_undecided_fill_leaves_the_balance_unconfirmed() -> None:
-    """The answer behind the move may contain another fill, or not; the next one does."""
+    """The answer after the move may contain another fill, or not; the next one does."""
     story = moved_into_doubt()
     story.sweep(request=779, account=OTHER_ACCOUNT)
     story.answer_with(position(15, contract=STOCK, account=OTHER_ACCOUNT))

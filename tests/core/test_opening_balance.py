@@ -31,7 +31,7 @@ def test_row_of_unknown_arrival_is_contained_by_its_time(source: Source, request
 
 
 def test_base_is_without_what_came_behind_the_answer() -> None:
-    """10 listed, 4 of them bought before it was asked; what was pushed behind it takes no part."""
+    """10 listed, 4 of them bought before it was asked; what was pushed after it takes no part."""
     asked, ended = Moment(START, 5), Moment(START + timedelta(seconds=1), 6)
     zero = Decimal(0)
     holding = Holding(

@@ -236,7 +236,7 @@ def test_bust_of_the_closing_fill_opens_again() -> None:
 
 
 def test_early_bust_moves_nothing() -> None:
-    """The version that it voids comes behind it and stays voided."""
+    """The version that it voids comes after it and stays voided."""
     story = Story()
     story.tell(void(1, 3))
     assert untouched(story) or quantity(story) == 0

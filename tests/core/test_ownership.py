@@ -80,7 +80,7 @@ def test_what_was_closed_before_decision_stays_closed() -> None:
 
 
 def test_late_execution_folds_before_an_older_decision() -> None:
-    """A sale that is told after the decision but stands before it takes what the alert would have had."""
+    """A sale that is reported after the decision but stands before it takes what the alert would have had."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 7, at=0, perm_id=1), execution(exec_id(2), 1, at=20, perm_id=2))
     story.decide = matched(ALERT)
@@ -93,7 +93,7 @@ def test_late_execution_folds_before_an_older_decision() -> None:
 
 
 def test_later_sale_of_place_closes_alert() -> None:
-    """Accepted: one that stands behind the place closes the alert that was told, as any sale."""
+    """Accepted: one that comes after the place closes the alert that was told, as any sale."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
     story.decide = matched(ALERT)
@@ -103,7 +103,7 @@ def test_later_sale_of_place_closes_alert() -> None:
 
 
 def test_execution_of_places_second_stands_behind_it() -> None:
-    """Known then is before, told later is behind: the sale of that second takes from the alert."""
+    """Known then is before, reported later is after: the sale of that second takes from the alert."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 7, at=0, perm_id=1))
     story.decide = matched(ALERT)
@@ -343,7 +343,7 @@ def test_round_trip_before_the_alert_leaves_nothing() -> None:
 
 
 def test_younger_alert_owns_what_is_left() -> None:
-    """Swept: bought 3, sold 1 before the alert's creation and 1 behind it: 2 were left, 1 is."""
+    """Swept: bought 3, sold 1 before the alert's creation and 1 after it: 2 were left, 1 is."""
     story = DatedStory()
     story.created[ALERT] = 60
     swept(
@@ -442,7 +442,7 @@ def test_dismissal_of_owned_fill_keeps_its_owner() -> None:
 
 def test_succession_stands_behind_a_later_decision() -> None:
     """A swept sale of 15:00:03 belongs to an alert created at :08, where its decision stands; the successor,
-    told after that, takes it over though no execution is younger than :03.
+    reported after that, takes it over though no execution is younger than :03.
     """
     story = DatedStory(unmatched)
     story.created = {ALERT: 8}

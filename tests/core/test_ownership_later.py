@@ -101,7 +101,7 @@ def test_round_trip_before_the_creation_leaves_nothing() -> None:
     """An order bought 3 at :05 to close a short, and 1 at :10, which is swept; so is the sale at :10, later.
 
     Created at :15 the alert was written when the 1 had come and gone; the order's earlier fill, matched late,
-    stands behind that.
+    comes after that.
     """
     story = DatedStory(unmatched)
     story.created[ALERT] = 15
@@ -123,7 +123,7 @@ def test_round_trip_before_the_creation_leaves_nothing() -> None:
 def test_successor_stands_behind_a_decision_of_an_earlier_process() -> None:
     """3 of :05 wait for their sweep's end, and are the alert's from its creation at :15 on.
 
-    The next process hears of its successor before the 3 are folded: that is behind :15 all the same.
+    The next process hears of its successor before the 3 are folded: that is after :15 all the same.
     """
     story = DatedStory()
     story.created[ALERT] = 15
@@ -203,7 +203,7 @@ def test_assigned_lots_take_their_time_along() -> None:
 
 
 def test_late_match_has_what_its_own_close_opened() -> None:
-    """5 bought are matched late; 3 sold before, told later, are the alert's too: it closes, and has 2."""
+    """5 bought are matched late; 3 sold before, reported later, are the alert's too: it closes, and has 2."""
     story = Story(unmatched)
     story.tell(execution(exec_id(2), 5, at=20, perm_id=2))
     story.decide = matched(ALERT)
@@ -226,7 +226,7 @@ def test_record_that_its_own_batch_opens_is_open() -> None:
 
 
 def test_record_open_as_decided_keeps_what_it_got() -> None:
-    """It had 3 and got 2 older ones; 3 sold in between, told later, leave it the 2."""
+    """It had 3 and got 2 older ones; 3 sold in between, reported later, leave it the 2."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
     story.decide = matched(ALERT)
@@ -312,7 +312,7 @@ def test_namesake_of_an_owner_without_lots_owns_what_is_left() -> None:
 def test_swept_fill_follows_an_owner_that_is_younger() -> None:
     """The alert took the order over at :20, when only the fill of :05 was known; that of :10 follows.
 
-    The record was created at :30, behind the place, so its age would give it only what is left then.
+    The record was created at :30, after the place, so its age would give it only what is left then.
     """
     story = DatedStory(unmatched)
     story.created[ALERT] = 30

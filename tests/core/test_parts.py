@@ -212,7 +212,7 @@ def test_sale_takes_what_is_owned_first() -> None:
 
 
 def test_late_sale_leaves_less_to_give() -> None:
-    """8 of 10 were given; a sale of 5 before that, told later, leaves 5 for them."""
+    """8 of 10 were given; a sale of 5 before that, reported later, leaves 5 for them."""
     story = Story(unmatched)
     story.tell(execution(exec_id(1), 10), execution(exec_id(3), 1, at=20, perm_id=3))
     give(story, 1, ALERT, 8)

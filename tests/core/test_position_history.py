@@ -39,7 +39,7 @@ def traded_in_report(story: Story, number: int, signed: int, at: int) -> None:
 
 
 def test_split_scales_what_was_held_then() -> None:
-    """10 at 2.50 become 40; 20 of them are sold later and were told before the split was: 20 are left."""
+    """10 at 2.50 become 40; 20 of them are sold later and were reported before the split was: 20 are left."""
     story = Held(10)
     traded_in_report(story, 7, -20, 7200)
     assert held(story) == -10
@@ -111,7 +111,7 @@ def test_new_contract_was_in_an_answer_already() -> None:
 
 
 def test_open_difference_is_over_once_it_is_told() -> None:
-    """The answer showed 40 and then 20 of a sale that only the report tells."""
+    """The answer showed 40 and then 20 of a sale that only the report lists."""
     story = Held(10)
     story.answer(20)
     assert story.waiting() == [10]
@@ -132,7 +132,7 @@ def test_open_difference_of_what_it_becomes() -> None:
 
 
 def test_missed_day_behind_a_merger_is_proven_by_positions() -> None:
-    """10 became 5 of another contract, which the broker lists before and behind the day that nobody saw."""
+    """10 became 5 of another contract, which the broker lists before and after the day that nobody saw."""
     story = Held(10)
     story.answer_with(position(5, contract=NEW))
     story.note(Source.PERSON, *AdjustmentTold(KEY, "adjusted", "0.5", "", INTO).fields)
@@ -154,7 +154,7 @@ def begun_with(listed: int) -> Story:
 
 
 def test_answer_behind_a_split_contains_it() -> None:
-    """20 are listed now; a report tells of 10 bought, a split by 4, and 20 sold: nothing was held before."""
+    """20 are listed now; a report lists 10 bought, a split by 4, and 20 sold: nothing was held before."""
     story = begun_with(20)
     traded_in_report(story, 1, 10, -7200)
     traded_in_report(story, 2, -20, -60)
@@ -181,7 +181,7 @@ def test_answer_behind_changes_contains_all() -> None:
 
 
 def test_opening_balance_is_in_old_units() -> None:
-    """Behind a split 20 more were held, which were 5 more before it."""
+    """After a split 20 more were held, which were 5 more before it."""
     story = begun_with(20)
     traded_in_report(story, 1, 10, -9000)
     one = past(story)
@@ -208,7 +208,7 @@ def test_report_that_goes_in_a_circle() -> None:
 
 
 def test_contract_of_an_answer_alone() -> None:
-    """Never traded, but listed: its executions are told before they are journalled."""
+    """Never traded, but listed: its executions are reported before they are journalled."""
     story = begun_with(20)
     one = past(story)
     at = START - timedelta(hours=1)

@@ -215,7 +215,7 @@ def test_a_live_correction_disturbs_a_snapshot_too() -> None:
 
 @pytest.mark.parametrize("code", [1100, 2110])
 def test_positions_during_loss_give_no_baseline(code: int) -> None:
-    """Positions told while the gateway had lost IBKR give no baseline."""
+    """Positions reported while the gateway had lost IBKR give no baseline."""
     story = asked()
     story.tell(position(10), Notice(-1, code, "lost"), POSITIONS_END)
     story.snapshot(position(10))
@@ -360,7 +360,7 @@ def test_later_swept_correction_follows_snapshot() -> None:
 
 
 def test_live_correction_counts_by_arrival() -> None:
-    """Found by seed 6326: what it corrects was pushed to nobody, so it is behind the answer or not at all."""
+    """Found by seed 6326: what it corrects was pushed to nobody, so it is after the answer or not at all."""
     story = connecting()
     story.now += timedelta(seconds=60)
     story.snapshot(position(4))

@@ -34,7 +34,7 @@ from tracker.core.state_rows import Baseline, Holding
 
 
 def busy_day(story: Story) -> Story:
-    """Report fills a minute apart, the last of which came behind a break that withheld some."""
+    """Report fills a minute apart, the last of which came after a break that withheld some."""
     story.snapshot(position(10))
     story.sweep(request=898)
     story.sweep(*(execution(exec_id(at), 1, "2", at=60 * at, request_id=900) for at in range(1, 6)))
@@ -48,7 +48,7 @@ def busy_day(story: Story) -> Story:
 
 
 def swept(story: Story, *facts: Execution, request: int = 901) -> list[int]:
-    """End the sweep behind that break; return how many entries each fold took."""
+    """End the sweep after that break; return how many entries each fold took."""
     taken: list[int] = []
 
     def counting(
@@ -93,7 +93,7 @@ def test_withheld_fill_refolds_only_its_past(late_at: float, taken: list[int]) -
 
 
 def test_late_fill_restores_no_guess() -> None:
-    """A late fill behind positions that became a guess does not restore them."""
+    """A late fill after positions that became a guess does not restore them."""
     story = Story()
     story.snapshot(position(10))
     story.tell(execution(exec_id(1), 1, at=60), execution(exec_id(3), 1, at=180))
@@ -113,7 +113,7 @@ def test_late_fill_keeps_persons_decision() -> None:
 
 
 def test_late_fill_without_a_break() -> None:
-    """A late fill behind no break is folded with what came since it was asked for."""
+    """A late fill after no break is folded with what came since it was asked for."""
     story = busy_day(Story())
     story.tell(End(EndOf.EXECUTIONS, 901))
     story.note(Source.SENT, "executions", "902", ACCOUNT)

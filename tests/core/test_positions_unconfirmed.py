@@ -41,7 +41,7 @@ def asked() -> Story:
 
 @pytest.mark.parametrize("way", ["reconnected", "IBKR was lost"])
 def test_unconfirmed_base_waits_for_the_sweep(way: str) -> None:
-    """What was sold meanwhile is in the positions already, and is told only by the sweep."""
+    """What was sold meanwhile is in the positions already, and is reported only by the sweep."""
     story = asked()
     story.decide = lambda execution: (unmatched if execution.signed < 0 else matched(ALERT))(execution)
     story.tell(position(4), POSITIONS_END)
@@ -75,7 +75,7 @@ def test_unconfirmed_base_waits_for_the_sweep(way: str) -> None:
 
 
 def test_earlier_sweep_confirms_nothing() -> None:
-    """A sweep asked before a break settles no doubt behind it."""
+    """A sweep asked before a break settles no doubt after it."""
     story = asked()
     story.tell(position(4), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))

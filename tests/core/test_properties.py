@@ -254,7 +254,7 @@ def test_restart_at_every_batch_equals_clean_run(
 def test_repeating_everything_changes_nothing(
     data: st.DataObject, before: dict[tuple[str, object], int], drawn: list[Fill]
 ) -> None:
-    """Everything told twice changes nothing the second time."""
+    """Everything reported twice changes nothing the second time."""
     arrival = data.draw(deliveries([version for fill in drawn for version in fill.versions]))
     story = play(begun(before), arrival)
     after = rows(story.state)

@@ -41,7 +41,7 @@ def test_short_grows_first_within_a_second() -> None:
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_exec_ids_order_rest_of_second(restarts: bool) -> None:
-    """Three purchases at 1, 2 and 3 of one second, told backwards: a sale of one takes the first."""
+    """Three purchases at 1, 2 and 3 of one second, reported backwards: a sale of one takes the first."""
     story = Story()
     for number in (3, 2, 1):
         story.tell(execution(exec_id(number), 1, str(number), at=5, perm_id=number))

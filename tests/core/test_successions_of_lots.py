@@ -58,7 +58,7 @@ def test_same_alert_has_what_it_had_from_the_start() -> None:
 
 
 def test_former_name_may_be_anothers_later() -> None:
-    """What is booked under the old name behind the respelling is not the respelled alert's."""
+    """What is booked under the old name after the respelling is not the respelled alert's."""
     later = replace(entry(70, 3), owners=(ONE,))
     folded = fold(start(), [entry(1, 5, "1"), later], [succession(ONE, whole=True)])
     assert [lot.owners for lot in folded.holding.lots] == [(NEW,), (ONE,)]

@@ -85,7 +85,7 @@ def test_page_follows_fills_and_restarts(tmp_path: Path, chromium: Browser) -> N
 
 
 def test_alerts_follow_what_comes_close_together(tmp_path: Path, chromium: Browser) -> None:
-    """A fill just behind an answer shows in its alert soon, and so do those of a burst before its end."""
+    """A fill just after an answer shows in its alert soon, and so do those of a burst before its end."""
 
     async def trade(rig: Rig) -> None:
         rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2"))

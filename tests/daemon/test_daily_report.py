@@ -1,4 +1,4 @@
-"""The day is summed up once, at its hour, and told: with the clock and the notifier in hand."""
+"""The day is summed up once, at its hour, and reported: with the clock and the notifier in hand."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ SUMS = "1 round trip, 1 won (100%); profit 300, fees 5.2, net 294.8 USD"
 
 
 def test_day_is_told_at_midnight(desk: Desk) -> None:
-    """Once, a minute behind midnight in New York; the next day, on which nothing happened, is not."""
+    """Once, a minute after midnight in New York; the next day, on which nothing happened, is not."""
     teller = Teller(desk)
     midnight = datetime(2025, 11, 19, 5, 0, tzinfo=UTC)
     teller.pass_until(midnight + timedelta(seconds=59))

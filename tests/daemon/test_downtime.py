@@ -47,7 +47,7 @@ class Week(NamedTuple):
 
 
 def this_week() -> Week:
-    """Return the week behind now, seen where no midnight is near: this test must not see a day end."""
+    """Return the week after now, seen where no midnight is near: this test must not see a day end."""
     hours = 12 - now().hour
     zone = ZoneInfo(f"Etc/GMT{-hours:+d}" if hours else "Etc/GMT")
     return Week(zone, now().astimezone(zone).date())

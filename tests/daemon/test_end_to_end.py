@@ -87,7 +87,7 @@ def test_alert_without_conid_matches_by_contract(tmp_path: Path, expiry: str, cr
 
 
 def test_stock_or_put_opens_no_call(tmp_path: Path) -> None:
-    """A stock fill and a put fill of the same symbol touch nothing; a call fill behind them does."""
+    """A stock fill and a put fill of the same symbol touch nothing; a call fill after them does."""
 
     async def story(rig: Rig) -> None:
         text = rig.write({ROBIN: {"NVDA": record(option_conid=None, option_conids=[])}})

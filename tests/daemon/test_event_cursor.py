@@ -1,4 +1,4 @@
-"""A consumer of events that goes on behind the last one it saw, across kills of the daemon."""
+"""A consumer of events that continues after the last one it saw, across kills of the daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway that sends what no gateway sends stops no fill behind it."""
+"""A gateway that sends what no gateway sends stops no fill after it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_sweeps_without_end_are_not_ready(tmp_path: Path) -> None:
 
 
 def test_empty_frames_leave_no_log(tmp_path: Path) -> None:
-    """200,000 of them cost neither the fill behind them nor the log."""
+    """200,000 of them cost neither the fill after them nor the log."""
 
     async def story(rig: Rig) -> None:
         rig.write({ROBIN: {"NVDA": record()}})

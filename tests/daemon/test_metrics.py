@@ -42,7 +42,7 @@ def promtool(*arguments: str, text: str = "") -> None:
 
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return what is scraped behind one fill, with every extra switched on."""
+    """Return what is scraped after one fill, with every extra switched on."""
     texts: list[str] = []
 
     async def story(rig: Rig) -> None:

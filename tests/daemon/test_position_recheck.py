@@ -33,7 +33,7 @@ def test_early_fills_end_at_broker_holdings(tmp_path: Path) -> None:
 
 
 def test_later_answer_closes_sold_alert(tmp_path: Path) -> None:
-    """The position is told in the second of the sale, and the sale itself only by the next sweep."""
+    """The position is reported in the second of the sale, and the sale itself only by the next sweep."""
 
     async def story(rig: Rig) -> None:
         rig.write({"robindahood-alerts": {"NVDA": record()}})

@@ -90,7 +90,7 @@ def test_no_watchdog_means_no_beat(tmp_path: Path) -> None:
 
 
 def test_failed_start_is_never_ready(tmp_path: Path) -> None:
-    """A start that fails is not told as ready."""
+    """A start that fails is not reported as ready."""
 
     async def story(rig: Rig) -> None:
         with socket.socket() as taken:

@@ -1,4 +1,4 @@
-"""Positions that change without a fill, or are told late: what alerts show, over the real socket.
+"""Positions that change without a fill, or are reported late: what alerts show, over the real socket.
 
 The gateway's clock is set forward where a rule waits for minutes, since positions are judged by its time.
 """
@@ -55,7 +55,7 @@ class Table:
         self.gateway.set_position(ACCOUNT, SPY, 1)
         asked = positions_requests(self.rig)
         await self.rig.start()
-        # The first answer that can be certain is asked for behind the first sweep.
+        # The first answer that can be certain is asked for after the first sweep.
         await self.rig.until(lambda: positions_requests(self.rig) >= asked + 2)
         await self.rig.idle()
 
@@ -289,7 +289,7 @@ def test_two_alerts_share_an_assignment(tmp_path: Path) -> None:
     play(tmp_path, story, {ROBIN: {"NVDA": of_puts()}, OTHER: {"NVDA": of_puts()}})
 
 
-# Behind an adjustment
+# After an adjustment
 
 
 async def transferred_out(table: Table, quantity: int) -> None:
@@ -320,7 +320,7 @@ def test_missed_sale_behind_adjustment(tmp_path: Path) -> None:
 
 
 def test_flex_sale_behind_adjustment(tmp_path: Path) -> None:
-    """The same, told by a Flex report: the 6 that are left stay the alert's."""
+    """The same, reported by a Flex report: the 6 that are left stay the alert's."""
 
     async def story(table: Table) -> None:
         await transferred_out(table, 4)

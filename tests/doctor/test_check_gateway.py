@@ -109,7 +109,7 @@ def test_the_account(
     ],
 )
 def test_clocks(ahead: float, trip: float, level: Level, words: str) -> None:
-    """The gateway tells whole seconds, and a slow answer says little."""
+    """The gateway reports whole seconds, and a slow answer says little."""
     middle = NOW + timedelta(seconds=trip / 2 + ahead - 0.5)
     clocked = ClockReading(NOW, middle, NOW + timedelta(seconds=trip))
     check(check_gateway.check_clock(clocked, timedelta(seconds=120)), level, words)

@@ -110,7 +110,7 @@ def test_tracker_is_not_the_master(tmp_path: Path) -> None:
 
 
 def test_unknown_things_are_notes(tmp_path: Path) -> None:
-    """What cannot be told is a note."""
+    """What cannot be known is a note."""
 
     async def story(setup: Setup, gateway: PaperGateway) -> None:
         gateway.faults.ignored_requests |= {49, 99}

@@ -143,7 +143,7 @@ def test_a_link_into_nowhere_is_found(tmp_path: Path) -> None:
 
 
 def test_free_space_of_folder(tmp_path: Path) -> None:
-    """The space of a folder is told."""
+    """The space of a folder is reported."""
     space = space_at(tmp_path)
     assert space.free_bytes > 0
     assert space.device == tmp_path.stat().st_dev

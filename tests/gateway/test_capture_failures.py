@@ -54,7 +54,7 @@ def test_unreadable_journal_is_fatal() -> None:
 
 @pytest.mark.parametrize("part", ["framing", "looking up"])
 def test_programming_error_is_fatal(mocker: MockerFixture, part: str) -> None:
-    """It was told as a peer that does not speak the protocol, and the link was made again for ever."""
+    """It was reported as a peer that does not speak the protocol, and the link was made again for ever."""
 
     async def scenario(gateway: PaperGateway, link: CapturedConnection) -> None:
         owner, name = (Framing, "feed") if part == "framing" else (MemorySink, "prefetch")

@@ -379,7 +379,7 @@ def test_read_only_refuses_completed_orders() -> None:
         async with running_link(gateway) as link:
             await link.subscribed()
             assert await link.link.broker_snapshot(BOUND_SECONDS) is not None
-            # Refused behind the first sweep, and again on demand: a person may have allowed it meanwhile.
+            # Refused after the first sweep, and again on demand: a person may have allowed it meanwhile.
             assert set(link.links("timeout")) == {("timeout", "completed_orders", "-1")}
 
     with_gateway(scenario, read_only=True)

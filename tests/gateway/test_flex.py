@@ -260,10 +260,10 @@ def test_report_updates_alerts_and_gap(tmp_path: Path, running: bool) -> None:
         rig.gateway.set_position(ACCOUNT, CONTRACTS["NVDA"], 0, push=False)
         rig.gateway.set_position(ACCOUNT, CONTRACTS["AMD"], 3, push=False)
         # What the tracker knows of the broker's positions is from before these in the one case, and the
-        # positions that it asks when it starts are from behind them in the other.
+        # positions that it asks when it starts are from after them in the other.
         ago = 30 if running else -2
         rows = [moved("NVDA", -4, ago=ago, number=1), moved("AMD", 3, ago=ago, number=2)]
-        # Up to the trade date behind the day's evening, whatever weekday it is.
+        # Up to the trade date after the day's evening, whatever weekday it is.
         made = statement(*rows, first=day, last=day + timedelta(days=3))
         report = write_report(rig.folder / "flex.xml", made)
         if running:

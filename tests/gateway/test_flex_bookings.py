@@ -77,7 +77,7 @@ def test_corrected_version_replaces_the_cancelled(tmp_path: Path) -> None:
 
 
 def test_cancelled_trade_is_void(tmp_path: Path) -> None:
-    """Its correction to no quantity stands behind it, above every version of the gateway's."""
+    """Its correction to no quantity comes after it, above every version of the gateway's."""
     first, fee, void, fee_of_void = facts(write(tmp_path, booked(1), cancelled(2, ibCommission="1.1")))
     assert isinstance(first, Execution)
     assert isinstance(void, Execution)

@@ -197,7 +197,7 @@ def test_date_and_time_may_be_apart(tmp_path: Path) -> None:
     ],
 )
 def test_cancelled_trade_needs_more(tmp_path: Path, columns: tuple[str, ...], label: str) -> None:
-    """Whoever cancels a trade must be told which, and whether it was booked again behind it."""
+    """Whoever cancels a trade must be told which, and whether it was booked again after it."""
     rows = [without(row, *columns) for row in (trade(), cancel(trade(), 106002))]
     assert f"lacks {label} for account" in refused(write(tmp_path, *rows))
 

@@ -52,7 +52,7 @@ def covered(path: Path) -> list[tuple[datetime, ...]]:
 
 
 def in_form(form: str, day: date, clock: str = "") -> str:
-    """Return a date in the form of a query, with a time behind it."""
+    """Return a date in the form of a query, with a time after it."""
     return day.strftime(form).upper() + clock
 
 
@@ -78,7 +78,7 @@ def test_every_date_form_is_read(tmp_path: Path, form: str, separator: str, cloc
 
 
 def test_time_is_new_yorks_or_written(tmp_path: Path) -> None:
-    """Neither the host's zone nor the login's counts; a zone behind the time does."""
+    """Neither the host's zone nor the login's counts; a zone after the time does."""
     (summer,) = executions(write(tmp_path, trade(dateTime="20250718;104310"), day=date(2025, 7, 18)))
     assert summer.time == datetime(2025, 7, 18, 14, 43, 10, tzinfo=UTC)
     (written,) = executions(write(tmp_path, trade(dateTime="20251118;154310 UTC")))

@@ -160,7 +160,7 @@ def test_unreadable_description_costs_nothing() -> None:
     ],
 )
 def test_expiry_is_never_shifted(text: str, expected: date | None) -> None:
-    """The expiry is the written day, whatever zone stands behind it."""
+    """The expiry is the written day, whatever zone comes after it."""
     assert known_execution(f6=text).contract.expiry == expected
 
 
@@ -241,7 +241,7 @@ def test_impossible_year_counts_as_unreadable(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["99991231", "00010101"])
 def test_impossible_expiry_is_none(text: str) -> None:
-    """The trading day behind it could not be computed."""
+    """The trading day after it could not be computed."""
     assert known_execution(f6=text).contract.expiry is None
 
 
@@ -322,7 +322,7 @@ def test_what_if_answer_is_no_order() -> None:
     ids=["none", "a price", "a time or an execution", "pegged to a benchmark"],
 )
 def test_completed_order_tells_what_it_filled(conditions: tuple[str, ...], order_type: str) -> None:
-    """filledQuantity stands behind a part whose length depends on conditions and order type."""
+    """filledQuantity comes after a part whose length depends on conditions and order type."""
     fields = completed_order()
     fields[14] = order_type
     if order_type == "PEG BENCH":

@@ -37,7 +37,7 @@ def test_half_message_ends_the_link() -> None:
 
 
 def test_slow_message_within_its_time_is_whole() -> None:
-    """A message that is cut over a while, and others whole behind it, are no reason to end the link."""
+    """A message that is cut over a while, and others whole after it, are no reason to end the link."""
 
     async def scenario(gateway: PaperGateway) -> None:
         async with running_link(gateway, request_timeout=2.0) as link:

@@ -303,7 +303,7 @@ def test_failed_callback_ends_the_link() -> None:
 
 
 class Broken(list[LinkState]):
-    """Fail once the login was told."""
+    """Fail once the login was reported."""
 
     def append(self, state: LinkState) -> None:
         if state.accounts and state.state is not LinkPhase.STOPPED:

@@ -125,7 +125,7 @@ def test_only_changed_lots_are_written(
 
 
 def test_numbers_follow_what_was_sold_before(journal: Journal) -> None:
-    """Lots that come after others went stand behind those that are left."""
+    """Lots added after others were removed come after those that are left."""
     for names in ("abc", "bc", "bcd", "cd", "cdef", "", "gh"):
         keep(journal, named(names))
         assert in_file(journal) == named(names)

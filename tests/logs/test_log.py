@@ -49,7 +49,7 @@ def written(folder: Path, **options: Any) -> str:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_account_numbers_are_masked_in_exceptions_too(tmp_path: Path, as_json: bool) -> None:
-    """On standard error and in the file alike; what went wrong, and where, is still told."""
+    """On standard error and in the file alike; what went wrong, and where, is still reported."""
     text = written(tmp_path, as_json=as_json)
     assert "1234567" not in text
     assert "7654321" not in text

@@ -1,4 +1,4 @@
-"""One place of the program writes a bounded number of lines a minute; the others are counted and told."""
+"""One place of the program writes a bounded number of lines a minute; the others are counted and reported."""
 
 from __future__ import annotations
 

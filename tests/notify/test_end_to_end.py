@@ -93,7 +93,7 @@ def test_round_trip_of_one_sweep(tmp_path: Path) -> None:
 
 
 def test_downtime_is_sent_after_start(tmp_path: Path) -> None:
-    """The fill comes with the first sweep; an alert that opened before the stop is not told again."""
+    """The fill comes with the first sweep; an alert that opened before the stop is not reported again."""
 
     async def story(rig: Rig) -> None:
         tesla = record(option_conid=None, option_conids=[], alert_details=details(ticker="TSLA"))

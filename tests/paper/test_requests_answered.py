@@ -66,7 +66,7 @@ def test_refusals_are_errors_to_both_libraries() -> None:
 
 
 def test_profits_come_every_second() -> None:
-    """What an account and a position earned is told until it is cancelled."""
+    """What an account and a position earned is reported until it is cancelled."""
 
     async def scene(gateway: PaperGateway, client: RawClient) -> None:
         gateway.fill(gateway.order(AAPL, "BUY", 10, limit=200))

@@ -86,7 +86,7 @@ def test_failing_frame_stops_no_other(tmp_path: Path) -> None:
 
 
 def test_failing_frame_that_comes_alone(tmp_path: Path) -> None:
-    """It is journalled and decided in one commit where it can be; else the pump goes on behind it."""
+    """It is journalled and decided in one commit where it can be; else the pump continues after it."""
     with PoisonedDesk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
         desk.run_pump()
         desk.take(poison(1))

@@ -145,7 +145,7 @@ def test_waiting_fill_leaves_more_of_another_order(tmp_path: Path) -> None:
     """Found by seed 992000268: 3 sold short and 2 bought, of which nothing is left.
 
     An older purchase of 5 waits for its sweep's end as the alert appears: it closes the short and leaves 2,
-    so that the 2 that were bought behind it are left too.
+    so that the 2 that were bought after it are left too.
     """
     with Desk(tmp_path, {}) as desk:
         desk.tell(execution(exec_id(1), -3, at=0, perm_id=901), execution(exec_id(2), 2, at=9, perm_id=902))
@@ -337,7 +337,7 @@ def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:
 
 
 def test_alert_may_appear_behind_any_fill_of_its_order(tmp_path: Path) -> None:
-    """The second fill comes 1,000 s behind the first, the alert within the 900 s behind the second."""
+    """The second fill comes 1,000 s after the first, the alert within the 900 s after the second."""
     with Desk(tmp_path, {}) as desk:
         desk.tell(buy(1, 4))
         desk.tell(replace(buy(2, 2), perm_id=189), after=1000)
@@ -381,7 +381,7 @@ def test_oldest_order_is_matched_first(tmp_path: Path) -> None:
     """A late match opens a closed record with newer lots only, so the older order must not follow the newer.
 
     2 for nobody, then 1 with the alert's name, sold; then 3 for nobody. As the conid is corrected, the alert
-    has the 3 that were bought behind its close, and not the 2.
+    has the 3 that were bought after its close, and not the 2.
     """
     wrong = loose(strike="130")
     with Desk(tmp_path, {ROBIN: {"NVDA": wrong}}) as desk:

@@ -1,4 +1,4 @@
-"""Days that are not proven complete: told, warned of, and accepted by a person."""
+"""Days that are not proven complete: reported, warned of, and accepted by a person."""
 
 from __future__ import annotations
 

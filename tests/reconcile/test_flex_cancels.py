@@ -50,7 +50,7 @@ def test_cancelled_fill_of_the_gateway(desk: FlexDesk) -> None:
 
 
 def test_cancelled_fill_of_an_earlier_report(desk: FlexDesk) -> None:
-    """It is found by its tradeID, although the gateway never told it."""
+    """It is found by its tradeID, although the gateway never reported it."""
     desk.take_in(report(BOOKED, day=TUESDAY))
     assert desk.held() == OPEN
     other_price = cancel(BOOKED, 106002, tradePrice="0", ibOrderID="")
@@ -100,7 +100,7 @@ def test_cancelled_and_booked_again_next_day(desk: FlexDesk, live: bool) -> None
 
 
 def test_earlier_report_does_not_void_again(desk: FlexDesk) -> None:
-    """A report from before the second booking is imported behind the one that has all three."""
+    """A report from before the second booking is imported after the one that has all three."""
     desk.take_in(report(BOOKED, CANCEL, AGAIN))
     desk.take_in(report(BOOKED, CANCEL))
     assert desk.held() == OPEN

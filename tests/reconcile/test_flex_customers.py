@@ -226,7 +226,7 @@ def test_other_change_is_not_explained(desk: FlexDesk) -> None:
 
 
 def test_assignment_has_its_cause(desk: FlexDesk) -> None:
-    """Three of four are gone by assignment, which the report tells and no execution."""
+    """Three of four are gone by assignment, which the report lists and no execution."""
     desk.bought(FIRST, day=THURSDAY)
     desk.connect(held=1)
     rows = elements(
@@ -252,7 +252,7 @@ def test_assignment_has_its_cause(desk: FlexDesk) -> None:
 
 @pytest.mark.parametrize("listed", [4, 1], ids=["positions as before", "positions since"])
 def test_exercise_with_its_booking_counts_once(tmp_path: Path, listed: int) -> None:
-    """Three of four are told by OptionEAE and booked as a trade without execId: one is left."""
+    """Three of four are reported by OptionEAE and booked as a trade without execId: one is left."""
     about = {"accountId": ACCOUNT, "assetCategory": "OPT", "conid": "700100200", "tradeID": "9"}
     told = about | {"transactionType": "Exercise", "quantity": "-3", "date": "20251119"}
     kind = {"transactionType": "BookTrade", "ibExecID": "", "notes": "Ex", "tradePrice": "0"}

@@ -1,4 +1,4 @@
-"""What an import would bring is known before, and the import does that; what a query lacks is told."""
+"""What an import would bring is known before, and the import does that; what a query lacks is reported."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Trades that a report lists without an execId, which a tradeID or a transactionID may replace (rule 6.2).
 
-Whoever tells the same trade under its execId, before or behind the report, tells it a second time: it counts
+Whoever tells the same trade under its execId, before or after the report, tells it a second time: it counts
 once.
 """
 
@@ -79,7 +79,7 @@ def test_told_under_its_exec_id_too(desk: FlexDesk, first: str, order: str) -> N
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_two_fills_that_say_the_same(desk: FlexDesk, order: tuple[int, ...]) -> None:
-    """In one second, of two orders: the report lists both, the gateway tells both."""
+    """In one second, of two orders: the report lists both, the gateway reports both."""
     told = (
         lambda: desk.bought(FIRST),
         lambda: desk.bought(SECOND, perm_id=189),
@@ -134,7 +134,7 @@ def test_cancelled_and_booked_again(desk: FlexDesk, told: str, again: bool) -> N
 
 
 def test_cancelled_by_a_later_report(desk: FlexDesk) -> None:
-    """It names the tradeID of a trade that the gateway told as well."""
+    """It names the tradeID of a trade that the gateway reported as well."""
     desk.take_in(report(unnamed()))
     desk.bought(FIRST)
     assert desk.held() == OPEN
@@ -144,7 +144,7 @@ def test_cancelled_by_a_later_report(desk: FlexDesk) -> None:
 
 
 def test_correction_of_what_a_report_told(desk: FlexDesk) -> None:
-    """The gateway tells the trade, and then that it was 3."""
+    """The gateway reports the trade, and then that it was 3."""
     desk.take_in(report(unnamed()))
     desk.bought(FIRST)
     desk.bought(f"{FIRST[:-2]}02", 3)

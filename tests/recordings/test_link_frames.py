@@ -60,7 +60,7 @@ def link(tmp_path: Path) -> Iterator[Link]:
 
 
 def test_login_is_a_link_that_is_up(link: Link) -> None:
-    """What came ahead of the accounts stands behind it."""
+    """What came ahead of the accounts comes after it."""
     lost: Message = (GATEWAY, ("4", "2", "-1", "1100", "lost", ""))
     assert link.say(*LOGIN[:3], lost) == []
     assert link.say(LOGIN[3], LOGIN[3]) == ["LinkUp", "4"]

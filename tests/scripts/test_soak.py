@@ -86,7 +86,7 @@ def test_a_journal_that_agrees_is_well() -> None:
     ],
 )
 def test_lost_or_doubled_fill_is_reported(rows: list[dict[str, str]], kept: list[bool], example: str) -> None:
-    """A fill that is lost or doubled is told."""
+    """A fill that is lost or doubled is reported."""
     verdicts = list(judge_journal(record(), rows))
     assert [verdict.kept for verdict in verdicts] == kept
     assert example in [told for verdict in verdicts for told in verdict.examples]
@@ -153,7 +153,7 @@ def fills(latency: Callable[[float], float], seconds: int = 1_800, rate: int = 1
 
 
 def test_rising_p99_is_reported() -> None:
-    """A p99 that rises by more than half is told."""
+    """A p99 that rises by more than half is reported."""
     steady = fills(lambda at: 0.01 if at % 60 else 0.2)
     assert judge_latency(steady, [], 1_800).kept is True
     rising = fills(lambda at: 0.01 * (1 + at / 1_800))
@@ -286,7 +286,7 @@ def broken(told: Told) -> list[Verdict]:
 
 
 def test_all_is_in_tables_json_drawing() -> None:
-    """All is told in tables JSON and a drawing."""
+    """All is reported in tables JSON and a drawing."""
     told = Told(outcome(), Options())
     assert not told.broken
     tables = told.tables()

@@ -56,7 +56,7 @@ def test_events_are_streamed() -> None:
 
 
 def test_client_resumes_after_event() -> None:
-    """A client goes on behind the event it saw last."""
+    """A client continues after the event it saw last."""
 
     async def talk() -> None:
         feed = EventFeed()

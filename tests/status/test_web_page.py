@@ -147,7 +147,7 @@ async def said(reader: asyncio.StreamReader) -> dict[str, object]:
 
 
 def test_events_come_as_they_happen() -> None:
-    """Behind the number that the page names, and with a sign of life while nothing happens."""
+    """After the number that the page names, and with a sign of life while nothing happens."""
 
     async def talk() -> None:
         feed = EventFeed()

@@ -85,7 +85,7 @@ def test_wrong_form_names_its_writer(bench: Bench, content: bytes, step: str) ->
 
 
 def test_huge_file_is_not_read(bench: Bench) -> None:
-    """What would fill the memory is an outage, as a file of NULs behind the records is; it ends by itself."""
+    """What would fill the memory is an outage, as a file of NULs after the records is; it ends by itself."""
     bench.store.refresh()
     os.truncate(bench.path, READ_LIMIT + 1)
     with pytest.raises(StoreUnavailable, match="File too large; a file of more than 128 MiB is not read"):
@@ -237,7 +237,7 @@ def test_restless_file_is_not_read_midway(bench: Bench) -> None:
 
 
 def test_failed_read_is_retried(bench: Bench) -> None:
-    """A read that fails is told and made good."""
+    """A read that fails is reported and made good."""
     for _ in range(2):
         bench.disk.failing["read"] = OSError(errno.EIO, "Input/output error")
         bench.path.write_text(bench.path.read_text() + " ")

@@ -53,7 +53,7 @@ def test_prepared_before_a_change_is_remade(bench: Bench, seen: bool) -> None:
 
 
 def test_failed_preparation_fails_when_applied(bench: Bench) -> None:
-    """What cannot be prepared is told when it is applied."""
+    """What cannot be prepared is reported when it is applied."""
     bench.store.refresh()
     bench.disk.failing["write"] = OSError(errno.ENOSPC, "No space left on device")
     bench.store.prepare([update(NVDA)])
@@ -97,7 +97,7 @@ def test_own_write_changes_nothing(bench: Bench) -> None:
 
 
 def test_change_met_by_write_is_reported(bench: Bench) -> None:
-    """A change that a write met is one until it was told."""
+    """A change that a write met is one until it was reported."""
     bench.store.refresh()
     theirs = some_records()
     theirs["demslayer"]["SPX"]["note"] = "theirs"

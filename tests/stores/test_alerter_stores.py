@@ -314,7 +314,7 @@ def test_failed_read_is_tried_again(stores: Stores) -> None:
 
 
 def test_pipe_or_folder_does_not_block(stores: Stores) -> None:
-    """A pipe or a folder in the stores place is told and not waited for."""
+    """A pipe or a folder in the stores place is reported and not waited for."""
     os.mkfifo(stores.contracts_path)
     stores.stocks_path.mkdir()
     assert not stores.stores.refresh()

@@ -88,7 +88,7 @@ def test_nameless_lock_is_still_held(tmp_path: Path) -> None:
 
 
 def test_unmakeable_lock_is_refused(tmp_path: Path) -> None:
-    """A lock that cannot be made is told."""
+    """A lock that cannot be made is reported."""
     with pytest.raises(Locked, match=r"journal\.db\.lock cannot be opened: No such file"):
         FileLock(tmp_path / "nowhere" / "journal.db", "first")
 

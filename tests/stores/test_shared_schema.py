@@ -295,7 +295,7 @@ CALLS = {
 
 
 def refused(connection: psycopg.Connection[Any], statement: str) -> bool:
-    """Return whether a statement is refused for want of a right; other errors come behind that check."""
+    """Return whether a statement is refused for want of a right; other errors come after that check."""
     try:
         connection.execute(statement.encode())
     except psycopg.Error as error:

@@ -29,7 +29,7 @@ class Held(Story):
         self.answer(before + quantity)
 
     def trade(self, signed: int, *, ago: float = 0) -> None:
-        """Have an order of its own filled; one that lies back is told by a sweep."""
+        """Have an order of its own filled; one that lies back is reported by a sweep."""
         self.number += 1
         at = (self.now - START).total_seconds() - ago
         fill = execution(exec_id(self.number), signed, at=int(at), contract=STOCK, perm_id=self.number)

@@ -21,7 +21,7 @@ from tracker.pipeline.store_changes import StoreChanges
 
 
 def _forget_the_last(real: Any) -> Any:
-    """Begin each process without knowing behind what it stands, so that a late execution is the last."""
+    """Begin each process without the place of the last entry, so that a late execution counts as the last."""
 
     def begin(self: Ledger, state: LedgerState, *values: Any, **named: Any) -> None:
         real(self, state, *values, **named)

@@ -233,7 +233,7 @@ class RandomProgram:
     async def _event(self, do: str, **keys: Any) -> None:
         """Change positions, and wait until the tracker has asked for them."""
         self._player.perform_at_once(event_of({"do": do, **keys}, "event", timed=False))
-        # A new link asks for positions, and again behind its first sweep, which makes the answer certain.
+        # A new link asks for positions, and again after its first sweep, which makes the answer certain.
         asked = self._gateway.broadcast.received_counts
         goal = asked[0, "61"] + 2
         self._gateway.drop_connections(to=(0,))

@@ -89,7 +89,7 @@ async def traded(rig: Rig, *tickers: str, ago: float = 0) -> dict[str, PaperExec
     """Start the tracker and buy each of these contracts, which opens their alerts; returns the executions."""
     asked = positions_requests(rig)
     await rig.start()
-    # The first answer that can be certain is asked for behind the first sweep.
+    # The first answer that can be certain is asked for after the first sweep.
     await rig.until(lambda: positions_requests(rig) >= asked + 2)
     fills = {ticker: buy(rig, CONTRACTS[ticker], ago=ago) for ticker in tickers}
     await rig.until(lambda: all(rig.read(ROBIN, ticker)["open"] for ticker in tickers))

@@ -43,7 +43,7 @@ from tracker.reconcile.flex_import import FlexImporter
 
 MORNING: Final = time(8)
 NIGHT: Final = time(23, 57)
-"""When a tracker that runs asks the broker for everything; at night the answer comes behind midnight, which
+"""When a tracker that runs asks the broker for everything; at night the answer comes after midnight, which
 proves the day."""
 QUIET: Final = timedelta(days=3)
 """So long after the last line of the year it asks at night alone, which costs the test half the time."""
@@ -59,7 +59,7 @@ class Way(Enum):
     MIXED = "mixed"
     """It runs in every other month, and has each month's report as well."""
     LATE = "late"
-    """It begins behind the year, sees what the broker holds then, and has one report of all of it."""
+    """It begins after the year, sees what the broker holds then, and has one report of all of it."""
 
 
 class YearPlayer:
@@ -117,7 +117,7 @@ class YearPlayer:
             self._take_in(self._broker.month(month))
 
     def begin_late(self) -> None:
-        """Start behind the year, look at what the broker holds, and import the report of all of it."""
+        """Start after the year, look at what the broker holds, and import the report of all of it."""
         self._start()
         self._now += timedelta(minutes=1)
         self._routine()

@@ -121,7 +121,7 @@ def test_fill_during_question_stays() -> None:
 
 
 def test_repeated_fill_is_one_row() -> None:
-    """A fill that is told twice is one row."""
+    """A fill that is reported twice is one row."""
     model = on_connected()
     model.on_answer("fills", fills(1), START, model.before_question("fills"))
     for seq in (1, 2):
@@ -216,7 +216,7 @@ def test_away_since_last_heard() -> None:
 
 
 def test_events_resume_after_pause() -> None:
-    """After a pause the events go on behind the last one and everything is asked again."""
+    """After a pause the events continue after the last one and everything is asked again."""
     model = on_connected()
     model.on_event(told(41, 1), START)
     model.on_lost("gone")

@@ -64,7 +64,7 @@ class Backend:
         return run
 
     def fill(self, number: int) -> None:
-        """Let a fill happen: it is in the answers, and told."""
+        """Let a fill happen: it is in the answers, and reported."""
         row = {"exec_id": f"e{number}", "account": ACCOUNT, "symbol": "NVDA", "side": "BUY"}
         self.fills.append(row)
         self.feed.publish({"event": "fill", **row})
@@ -139,7 +139,7 @@ def test_waits_for_missing_daemon() -> None:
 
 
 def test_resumes_behind_last_event() -> None:
-    """After a lost connection it goes on behind the last event."""
+    """After a lost connection it continues after the last event."""
 
     async def story() -> None:
         port = free_port()

@@ -84,7 +84,7 @@ def test_many_are_found_in_order_of_kinds() -> None:
 
 
 def test_unreadable_store_is_reported_alone() -> None:
-    """An unreadable store is told and nothing is concluded from it."""
+    """An unreadable store is reported and nothing is concluded from it."""
     world = all_agrees()
     found = only(replace(world, store=StoreView("alerts.json", None, "it is empty")))
     assert found.kind is DiscrepancyKind.STORE_UNREADABLE

@@ -116,7 +116,7 @@ def main(port: int, con_id: int) -> dict[str, Any]:
         seen = {each: len(values) for each, values in client.got.items()}
         method(*arguments_of(method, request_id, con_id, account))
         if silent:
-            # The next answer shows that the gateway read on behind it.
+            # The next answer shows that the gateway read on after it.
             answers = "currentTime"
             client.reqCurrentTime()
 

@@ -20,7 +20,7 @@ ELSEWHERE = {"connect", "whatIfOrder", "timeRange"}
 
 
 def requests(library: Any, account: str, con_id: int) -> dict[str, Callable[[Any], Any]]:
-    """Return method -> how it is asked; a word behind the name tells two of one method apart."""
+    """Return method -> how it is asked; a word after the name tells two of one method apart."""
     contract = library.Stock("AAPL", "SMART", "USD", conId=con_id)
     return {
         "reqCurrentTime": lambda ib: ib.reqCurrentTimeAsync(),
