@@ -355,6 +355,19 @@ def test_first_version_told_behind_its_correction() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 3)
 
 
+def test_correction_of_the_price_alone_leaves_no_doubt() -> None:
+    """8 bought turned out as 1 before the answer that lists it; a new price says nothing about that."""
+    story = connected()
+    bought = execution(exec_id(1), 8, at=-60, request_id=900)
+    story.sweep(bought, replace(bought, exec_id=exec_id(1, 2), quantity=Decimal(1)))
+    story.snapshot(position(1))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 1)
+    story.reconnect(position(1))
+    priced = replace(bought, exec_id=exec_id(1, 3), quantity=Decimal(1), price=Decimal(9), request_id=901)
+    story.sweep(priced, request=901)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 1)
+
+
 def test_unseen_correction_behind_answer_is_undecided() -> None:
     """5 bought, 4 sold, 1 listed; while the link is down the sale becomes one of 2: 3 are left."""
     story = connected()

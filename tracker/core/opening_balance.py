@@ -72,9 +72,22 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
         missed = _corrects_unseen(min(versions, key=lambda row: row.seq))
         if True not in contained and (None in contained or missed):
             return True
-        if None in contained and len({row.execution.signed for row in versions}) > 1:
-            return True  # Which version is in the answer is not known, and they differ in size.
+        if None in contained and _differ(versions, asked, ended):
+            return True  # Which version is in the answer is not known.
     return False
+
+
+def _differ(versions: Sequence[BookedExecution], asked: Moment, ended: Moment) -> bool:
+    """Return whether the versions that an answer may contain differ in size.
+
+    Of those that were known when it was asked only the last one counts: the others were replaced by then.
+    """
+    possible = [row for row in versions if is_contained(row, asked, ended) is None]
+    if known := [row for row in versions if row.seq < asked.seq]:
+        possible.append(max(known, key=lambda row: correction_version(row.execution.exec_id)))
+    else:
+        possible = list(versions)
+    return len({row.execution.signed for row in possible}) > 1
 
 
 def _corrects_unseen(booked: BookedExecution) -> bool:
