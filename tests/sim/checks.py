@@ -378,8 +378,10 @@ def check_end(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         key = (holding.account, holding.contract.con_id)
         truth = feed.broker.positions.get(key, ZERO)
         if feed.hears_answers and holding.account not in listed:
-            # An answer that lacks an account is never certain of it: what went elsewhere stays as it was.
-            if holding.held != truth and key not in feed.broker.changed:
+            # An answer that lacks an account is never certain of it: what went elsewhere stays as it was, and
+            # an opening balance that no answer before told stays a guess.
+            guessed = holding.baseline is not Baseline.SNAPSHOT and not feed.now().openings[key].confirmed
+            if holding.held != truth and key not in feed.broker.changed and not guessed:
                 raise Broken(f"{key}: {holding.held} held, the broker lists nothing of the account")
             continue
         if (holding.held, holding.baseline) != (truth, Baseline.SNAPSHOT):
