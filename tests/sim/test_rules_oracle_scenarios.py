@@ -437,3 +437,14 @@ def test_late_fill_of_another_account_goes_to_the_successor() -> None:
     day.read(records)
     shows(day, A, 8)
     assert day.right().alert(A).avg_price == 7
+
+
+def test_later_fill_is_matched_with_its_whole_order() -> None:
+    """Rule 2.2: 8 are bought; an order sells 4 for nobody, 2 as an alert is there. The 8 were 1 after all."""
+    day = Day()
+    bought = day.fill(C95, 8)
+    day.fill(C95, -4, perm=2)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(60))}})
+    day.fill(C95, -2, perm=2)
+    day.correct(bought, 1)
+    shows(day, A, -5)

@@ -205,8 +205,9 @@ class Replay:
         if not found.alerts:
             return
         self._part_of(fact, found.alerts)
-        if len(siblings) > 1 and self._lots_left(fact.order):
-            # Those of the order that were booked before are matched late.
+        if len(siblings) > 1:
+            # Those of the order that were booked before are matched late: with the whole order (rule 2.2), so
+            # that what a correction leaves of them later is the alert's too.
             self._decide_late(fact.now.at, fact.order, found.alerts)
 
     def _part_of(self, fact: Fact, rules: dict[int, str], *, known: bool = False) -> None:
