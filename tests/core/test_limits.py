@@ -37,7 +37,7 @@ def test_number_keeps_its_digits(text: str) -> None:
             for text in ("", "NaN", "sNaN", "Infinity", "1_0", "٣", "0x1", " 1", "1" * 65, "1e600000")
         ),
         *((text, "12 digits before") for text in ("1000000000000", "1e400", "-1e6000", "0e9999")),
-        *((text, "24 digits behind") for text in ("1e-25", "1e-400", "0." + "1" * 25)),
+        *((text, "24 digits after") for text in ("1e-25", "1e-400", "0." + "1" * 25)),
     ],
 )
 def test_unusable_number_says_why(text: str, word: str) -> None:
@@ -50,7 +50,7 @@ def test_quantities_add_up_exactly() -> None:
     """The largest and the smallest one differ by less than what 28 digits hold."""
     most, least = read_quantity("999999999999"), read_quantity("0.000000000001")
     assert most + least - most == least
-    with pytest.raises(OutOfBounds, match="12 digits behind"):
+    with pytest.raises(OutOfBounds, match="12 digits after"):
         read_quantity("0.0000000000001")
 
 

@@ -206,9 +206,9 @@ def test_unreadable_execution_says_what_and_which(changes: dict[str, str], reaso
     ("changes", "reason"),
     [
         ({"f19": "100000000000000000000"}, "quantity has more than 12 digits before the point"),
-        ({"f19": "0.0000000000004"}, "quantity has more than 12 digits behind the point"),
+        ({"f19": "0.0000000000004"}, "quantity has more than 12 digits after the point"),
         ({"f20": "1e25"}, "price has more than 12 digits before the point"),
-        ({"f20": "1e-400"}, "price has more than 24 digits behind the point"),
+        ({"f20": "1e-400"}, "price has more than 24 digits after the point"),
         ({"f19": "1_0"}, "quantity is not a number"),
         ({"f19": "٣"}, "quantity is not a number"),
         ({"f3": "7٣"}, "conId is not a whole number"),

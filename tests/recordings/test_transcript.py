@@ -80,7 +80,7 @@ def replace(old: str, new: str) -> Callable[[str], str]:
         (lambda text: text[:170], "line 2: it is cut off"),
         (order(0, 1, 3, 4, 5), "line 3: it, or a line taken out before it, was changed"),
         (order(0, 2, 1, 3, 4, 5), "line 2: it, or a line taken out before it, was changed"),
-        (lambda text: text + text.splitlines()[1], "line 7: more follows behind the end"),
+        (lambda text: text + text.splitlines()[1], "line 7: more follows after the end"),
         (lambda text: "", "no transcript is in it"),
         (lambda text: "hello\n" + text, ""),
         (lambda text: "{hello\n" + text, "line 1: it is cut off or no line of a transcript"),

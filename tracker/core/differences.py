@@ -135,10 +135,10 @@ class Differences:
         self._fold_again(holding.key)
 
     def _behind_all(self, holding: Holding, frame: Frame, now: Moment) -> Moment:
-        """Return the place of what is told now and no answer showed.
+        """Return the place of a cause that is entered now for a change that no answer showed.
 
-        Of an account that the login no longer manages nothing happened since, and what goes on under its new
-        number went on from there: the first answers about that contain it.
+        An account that the login no longer manages has not changed since. Its place is that of its last
+        entry, since the first answers about its new number already contain what was moved there.
         """
         link = self._state.get(LINKS, "last")
         if link is not None and holding.account not in link.accounts and holding.last is not None:

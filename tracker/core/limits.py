@@ -6,7 +6,7 @@ is stored can be printed in any time zone. It never decides what happens to a re
 
 | what | bound |
 |---|---|
-| a number | 12 digits before the point, 24 behind it; quantities 12 behind it |
+| a number | 12 digits before the point, 24 after it; quantities 12 after it |
 | a whole number | 64 bits with sign |
 | an id (execId, account) | 100 characters |
 | any other text | 200 characters, the rest is cut off; always UTF-8 |
@@ -23,7 +23,7 @@ from typing import Final
 
 WHOLE_DIGITS: Final = 12
 DECIMALS: Final = 24
-"""A double that the broker prints in full has up to 17 digits, behind a few zeros where it is small."""
+"""A double that the broker prints in full has up to 17 digits, after a few zeros where it is small."""
 QUANTITY_DECIMALS: Final = 12
 """With twelve digits before the point, ten thousand quantities still add up exactly."""
 ID_LENGTH: Final = 100
@@ -53,7 +53,7 @@ def read_number(text: str, decimals: int = DECIMALS) -> Decimal:
     if value.adjusted() >= WHOLE_DIGITS:
         raise OutOfBounds(f"has more than {WHOLE_DIGITS} digits before the point: {quoted(text)}")
     if -_exponent(value) > decimals:
-        raise OutOfBounds(f"has more than {decimals} digits behind the point: {quoted(text)}")
+        raise OutOfBounds(f"has more than {decimals} digits after the point: {quoted(text)}")
     return value
 
 

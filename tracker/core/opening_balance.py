@@ -68,7 +68,7 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
         if _is_behind(versions, asked, ended):
             continue
         contained = [is_contained(row, asked, ended) for row in versions]
-        # A first version that is pushed only behind its correction does not tell when it was executed.
+        # A first version that is pushed only after its correction does not show when it was executed.
         missed = _corrects_unseen(min(versions, key=lambda row: row.seq))
         if True not in contained and (None in contained or missed):
             return True

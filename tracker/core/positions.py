@@ -94,7 +94,7 @@ class Positions:
         """Contracts to be folded from their opening balance, once for all that changed."""
         self._runs = FoldRuns(self._sweeps.due)
         self._late: dict[ContractKey, None] = {}
-        """Contracts of which something stands before the last that was folded, and is not folded yet."""
+        """Contracts with an unfolded entry that belongs before the last folded one."""
         self._waiting: dict[ContractKey, None] = {}
         self.aside: dict[ContractKey, None] = {}
         """Contracts whose fold failed: their executions wait, so that no other contract's do."""
@@ -115,7 +115,7 @@ class Positions:
         return self._sweeps.awaited(accounts)
 
     def new_link(self, began: int, *, snapshot_due: bool, fold: bool = True) -> None:
-        """Forget what the old connection still owed; fold what waited for it, or have it go on waiting."""
+        """Forget the old connection's unanswered requests; fold what waited for them, or keep it waiting."""
         self._snapshots.new_link(began, due=False)
         self._sweeps.forget()
         if fold:
@@ -140,7 +140,7 @@ class Positions:
         self._certainty.proven(account, asked)
 
     def snapshot_asked(self, asked: Moment, connection_no: int) -> None:
-        """Begin to gather an answer to a request for positions, or go on with an earlier one's."""
+        """Begin to gather an answer to a request for positions, or continue with that of an earlier one."""
         self._snapshots.asked(asked, connection_no, self._sweeps.ended)
 
     def snapshot_dated(self, asked: Moment) -> None:
@@ -149,7 +149,7 @@ class Positions:
 
     @property
     def asks_again(self) -> bool:
-        """Whether positions are to be asked for again, since the last answer lags behind the executions."""
+        """Whether positions must be requested again, since the last answer lags behind the executions."""
         return self._certainty.asks_again
 
     def upstream_lost(self) -> None:

@@ -60,7 +60,7 @@ class RecordChanges:
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *(key for key in keys if key in folded))))
-        # One that has gone again by now said the same of what it takes over, as far as anybody knows.
+        # If the successor is gone too, its record is unknown; assume that it named the same contract.
         record = successor.record or alert_state.record
         self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
         if not self._ownership.owns(old, known):

@@ -410,10 +410,10 @@ class Daemon:
 
 
 def run(settings: Settings) -> int:
-    """Run the tracker in this process until it is told to end; returns the exit code.
+    """Run the tracker in this process until a signal ends it; returns the exit code.
 
     Raises SettingsError for a folder that does not exist, a file that this user may not write, and for urls
-    that nobody can be notified by.
+    by which no message can be sent.
     """
     # The journal, the log and others hold accounts and fills; the alert file keeps its own mode.
     os.umask(_PRIVATE)
@@ -441,7 +441,7 @@ def run(settings: Settings) -> int:
 
 
 def log_failure(error: Exception) -> None:
-    """Log why the daemon ends; for a bug of ours behind a failed capture also the traceback."""
+    """Log why the daemon ends; if a bug of ours made the capture fail, also the traceback."""
     cause = error.__cause__ if isinstance(error, CaptureFailed) else None
     mistake = None if isinstance(cause, JournalFailed) else cause
     logger.opt(exception=mistake).error("{}", error)

@@ -203,7 +203,7 @@ class DemoProcesses:
             async with asyncio.timeout(END_SECONDS):
                 return await self._tracker.wait()
         except TimeoutError:
-            raise DemoFailed(f"not within {END_SECONDS:g} s: the tracker ends when told to") from None
+            raise DemoFailed(f"not within {END_SECONDS:g} s: the end of the tracker after SIGTERM") from None
 
     async def _read_lines(self, gateway: Process) -> None:
         assert gateway.stdout is not None, "it was started with a pipe"

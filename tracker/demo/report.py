@@ -127,7 +127,7 @@ class TextReport:
         self.line(f"The stores of {', '.join(owners)}")
         removed = "" if outcome.kept else " (removed at the end if all is well)"
         self.line(f"are in {outcome.folder}{removed}")
-        self.line("Below each step stands what changes in the file: last_order_update is about the")
+        self.line("Below each step are its changes in the file: last_order_update is about the")
         self.line("newest order of an alert, position about what it holds.")
         self.line()
 

@@ -78,7 +78,7 @@ class Copy:
 
 
 def text_of_file(records: Iterable[SummedRecord]) -> str:
-    """Return the file's text; records stand as their producers wrote them."""
+    """Return the file's text; records are unchanged from their producers."""
     groups: dict[str, list[str]] = {}
     for record in records:
         if not record.removed:

@@ -27,11 +27,11 @@ class _Put(NamedTuple):
     """Hold what was put into the store of one record."""
 
     text: str
-    """The record as it stands in the file."""
+    """The record as it is in the file."""
     doc: str
     hints: Sequence[StoredContract]
     taken: bool
-    """Whether the store took it; else its older text stands, or another source's record."""
+    """Whether the store accepted it; else it keeps its older text, or another source's record."""
 
 
 class ForFile(NamedTuple):

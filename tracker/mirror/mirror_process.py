@@ -55,7 +55,7 @@ class Exchange(Protocol):
 
 
 def run(settings: Settings, *, copy: bool) -> int:
-    """Mirror until the process is told to end; returns the exit code. Raises SettingsError.
+    """Mirror until a signal ends the process; returns the exit code. Raises SettingsError.
 
     `shared.url` is set.
     """
@@ -138,7 +138,7 @@ class _Copying:
 
 
 class _Loop:
-    """Look at the file and the store in turn until the process is told to end."""
+    """Look at the file and the store in turn until a signal ends the process."""
 
     def __init__(self, job: Exchange, lock: FileLock, poll_seconds: float) -> None:
         self._job = job
@@ -151,7 +151,7 @@ class _Loop:
         self._troubles: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Run until the process is told to end; raises Locked, StoreRefused."""
+        """Run until a signal ends the process; raises Locked, StoreRefused."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

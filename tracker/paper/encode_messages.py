@@ -117,7 +117,7 @@ def position(held: PaperPosition) -> Fields:
 
 
 def position_multi(held: PaperPosition, request_id: int) -> Fields:
-    """Return message 71, which has the account after the request id and the model code behind the cost."""
+    """Return message 71, which has the account after the request id and the model code after the cost."""
     _, _, account, *rest = position(held)
     con_id, symbol, sec_type, expiry, strike, right, multiplier, exchange, *tail = rest
     currency, local_symbol, trading_class, quantity, cost = tail
@@ -126,7 +126,7 @@ def position_multi(held: PaperPosition, request_id: int) -> Fields:
 
 
 def cost_text(cost: Decimal) -> str:
-    """Return an average cost with at most eight digits behind the point."""
+    """Return an average cost with at most eight digits after the point."""
     return formats.plain(cost.quantize(Decimal("1e-8")))
 
 

@@ -52,7 +52,7 @@ def _small(value: Decimal) -> Decimal:
     # The exponent first: a number of a billion digits is a short text.
     if not value.is_finite() or (value and abs(value.adjusted()) > 8) or value != round(value, 8):
         shown = str(value)[:40]
-        raise ValueError(f"must be below 1,000,000,000 with at most 8 digits behind the point, not {shown}")
+        raise ValueError(f"must be below 1,000,000,000 with at most 8 digits after the point, not {shown}")
     return value
 
 

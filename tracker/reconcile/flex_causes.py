@@ -4,7 +4,7 @@ Owns which events of a report are journalled, and how.
 
 | the event | what is journalled |
 |---|---|
-| the broker's answer shows exactly that change, and nobody has explained it | the cause of that difference |
+| the broker's answer shows exactly that change, and it has no cause yet | the cause of that difference |
 | the same, where it was settled as a change of unknown cause within `NEAR` of the event's day | its cause |
 | another one that fits what was held at its time, and is not known | the change, at its time |
 | any other | nothing |

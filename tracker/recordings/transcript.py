@@ -213,7 +213,7 @@ def _lines(name: str, number: int, rest: Iterator[tuple[int, str]], digest: Any)
 
 def _refuse_more(name: str, rest: Iterable[tuple[int, str]]) -> None:
     for number, _ in rest:
-        raise TranscriptUnusable(f"{name}, line {number}: more follows behind the end; remove it")
+        raise TranscriptUnusable(f"{name}, line {number}: more follows after the end; remove it")
 
 
 def _checked(place: str, text: str, digest: Any) -> dict[str, Any]:

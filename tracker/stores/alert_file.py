@@ -374,7 +374,7 @@ class AlertFile:
         changes: dict[RecordKey, IndexedRecord | None] = {}
         for key in keys:
             alerter, ticker = key
-            assert ticker is not None, "a record stands under a ticker"
+            assert ticker is not None, "a record is under a ticker"
             place = document.records.get(key)
             before = entries.get((alerter, ticker))
             if place is None:
