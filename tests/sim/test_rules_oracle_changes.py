@@ -374,6 +374,23 @@ def test_move_meets_what_was_held_there() -> None:
     assert seen(one.quantity, one.open) == (0, False)
 
 
+def test_move_told_behind_its_adjustments() -> None:
+    """10 vanished here and came there, which two answers showed: the move explains both, undone neither."""
+    day = bought_ten()
+    day.fill(STK, 1, 200, account=ACC2)
+    day.answer({STK: 10, OTHER: 1, (ACC2, STK): 1})
+    for _ in range(2):
+        day.wait(301)
+        day.answer({STK: 0, OTHER: 1, (ACC2, STK): 11})
+    assert len(day.right().adjustments) == 2
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    right = day.right()
+    assert [one.cause for one in right.adjustments] == ["transferred"]
+    assert right.alert(A).quantities == {(ACC2, 7): 11}
+    day.add(f.AdjustmentUndone(day.now, ACC, 7))
+    assert len(day.right().adjustments) == 2
+
+
 def test_move_against_what_is_held_leaves_nobody_s() -> None:
     """10 come to a short of 2: that one is closed, and 8 belong to nobody."""
     day = bought_ten()

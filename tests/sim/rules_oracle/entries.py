@@ -88,8 +88,8 @@ class Adjustment:
     """Seen in two answers, its cause unknown."""
     amount: Decimal = Decimal(0)
     """By how much those differed, where it was inferred."""
-    instead: Adjustment | None = None
-    """The inferred one that a told cause explains."""
+    instead: tuple[Adjustment, ...] = ()
+    """The inferred ones that a told cause explains, here and where it goes on."""
     made: int = 0
     """Counts what had arrived when it was made."""
     known_at: datetime = BEGINNING

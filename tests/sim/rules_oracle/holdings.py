@@ -275,13 +275,24 @@ class Holdings:
             held,
             event.ratio,
             target,
-            instead=inferred,
+            instead=() if inferred is None else (inferred,),
             made=self._arrived,
             known_at=event.at if seen is None or event.time is not None else _known_at(seen),
         )
         self._adjustments.insert(at, told)
+        if (there := self._brought(told)) is not None:
+            self._adjustments.remove(there)
+            self._adjustments[self._adjustments.index(told)] = replace(told, instead=(*told.instead, there))
         for each in touched:
             self._measure_again(each)
+
+    def _brought(self, told: Adjustment) -> Adjustment | None:
+        """Return the last inferred adjustment of where a position goes on, if it is what the move brought."""
+        if told.target is None:
+            return None
+        inferred = [one for one in self.adjustments(told.target) if one.inferred]
+        came = sum((one.quantity for one in self._moved_in(told.target) if one.time == told.place.time), ZERO)
+        return inferred[-1] if inferred and inferred[-1].amount == came else None
 
     def _explained_by(self, event: AdjustmentTold) -> Adjustment | None:
         """Return the last inferred adjustment, where a told cause fits it; parts of a share are paid out."""
@@ -312,7 +323,7 @@ class Holdings:
         latest = next((one for one in reversed(self._adjustments) if one.holding == key), None)
         if latest is not None:
             at = self._adjustments.index(latest)
-            self._adjustments[at : at + 1] = [latest.instead] if latest.instead is not None else []
+            self._adjustments[at : at + 1] = latest.instead
             for each in (key, latest.target):
                 if each is not None:
                     self._measure_again(each)
