@@ -20,7 +20,7 @@ from tracker.paper.service import load_scenario
 FOLDER: Final = PROJECT / "tests" / "scenarios"
 FAULTS: Final = {
     "before-its-order": "an execution before its openOrder, or without any",
-    "cancelled": "a partial fill of a cancelled order, and a fill behind the cancel",
+    "cancelled": "a partial fill of a cancelled order, and a fill after the cancel",
     "combo": "a BAG with its legs; ids of five segments",
     "corrections": "corrections in any order, also after the close",
     "down": "fills while no tracker ran",
