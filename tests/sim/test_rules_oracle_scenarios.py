@@ -448,3 +448,21 @@ def test_later_fill_is_matched_with_its_whole_order() -> None:
     day.fill(C95, -2, perm=2)
     day.correct(bought, 1)
     shows(day, A, -5)
+
+
+def test_record_that_came_back_keeps_what_it_is_matched_to_since() -> None:
+    """A re-alert in another spelling took over A's 1; A is there again beside it, and shares that (rule 1.5).
+
+    A new order is matched to both. Its first fill, of 2, is older than the takeover and goes over with that;
+    its second one, of 3, is both's.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 1)
+    day.wait(10)
+    other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.read(other)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    day.fill(C95, 2, at=-20, perm=9, live=False)
+    day.fill(C95, 3, perm=9)
+    shows(day, A, 4)
+    shows(day, "Real Day Trading/TSLA", 6)

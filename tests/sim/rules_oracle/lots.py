@@ -45,6 +45,8 @@ class _Fold:
         """alert -> number of a takeover and the successor, in the order in which they were written."""
         self._before_person: dict[OrderKey, list[tuple[Decision, dict[int, str]]]] = {}
         """Each decision of a person that stands, and who owned the order before it."""
+        self._named: dict[tuple[OrderKey, int], int] = {}
+        """Number of the last decision that made an alert an owner of an order."""
         self._index = 0
         self._now = BEGINNING
         self._root = ""
@@ -116,6 +118,7 @@ class _Fold:
             for alert, rule in decision.rules.items():
                 now = self._now_called(alert, decision)
                 owners[now] = of_order[now] = rule
+                self._named[order, now] = self._written[id(decision)]
                 since.setdefault(now, fact.time)
                 placed.discard(now)
         rest = event.signed
@@ -217,6 +220,7 @@ class _Fold:
         if decision.kind in (Kind.LATE, Kind.CREATION):
             for alert, rule in decision.rules.items():
                 alert = self._now_called(alert, decision)
+                self._named[decision.order, alert] = self._written[id(decision)]
                 if alert in owners and alert not in placed:
                     # It owns already what the order opens; what it does not own yet is given below.
                     pass
@@ -245,6 +249,7 @@ class _Fold:
             made.append((decision, dict(owners)))
             previous = dict(decision.rules)
         self._out.owners[decision.order] = dict(previous)
+        self._named |= {(decision.order, alert): self._written[id(decision)] for alert in previous}
         self._out.placed[decision.order] = set(previous)
         self._out.since[decision.order] = dict.fromkeys(previous, decision.place.time)
         for lot in lots:
@@ -280,18 +285,13 @@ class _Fold:
     def _take_over(self, decision: Decision) -> None:
         """Rule 2.4: the successor takes over what is left, with the average that was shown."""
         old, new = decision.old, decision.new
-        self._renamed.setdefault(old, []).append((self._written[id(decision)], new))
-        for owners in self._out.owners.values():
-            if old in owners:
-                rule = owners.pop(old)
-                owners.setdefault(new, rule)
-        for placed in self._out.placed.values():
-            if old in placed:
-                placed.discard(old)
-                placed.add(new)
-        for since in self._out.since.values():
-            if old in since:
-                since.setdefault(new, since.pop(old))
+        written = self._written[id(decision)]
+        self._renamed.setdefault(old, []).append((written, new))
+        for order, owners in self._out.owners.items():
+            # What was decided since, as the record was there again, stays its own.
+            if old in owners and self._named.get((order, old), -1) < written:
+                self._name(order, old, new)
+                self._named[order, new] = written
         shown = tally_of(self._out.changes, old)
         # Where nothing was sold the lots' own prices make the average.
         kept = shown if shown.reduced else None
@@ -305,6 +305,16 @@ class _Fold:
                 self._disown(lot, old, Did.HANDED)
                 if new not in lot.owners:
                     self._own(lot, new, rule, kept)
+
+    def _name(self, order: OrderKey, old: int, new: int) -> None:
+        """Have what an order opens next be the successor's."""
+        rule = self._out.owners[order].pop(old)
+        self._out.owners[order].setdefault(new, rule)
+        if old in (placed := self._out.placed.get(order, set())):
+            placed.discard(old)
+            placed.add(new)
+        if old in (since := self._out.since.get(order, {})):
+            since.setdefault(new, since.pop(old))
 
     def _own(
         self,
