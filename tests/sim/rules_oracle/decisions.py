@@ -400,10 +400,11 @@ class Replay:
         facts = [fact for fact in self.facts.values() if fact.order.holding == holding]
         decisions = [one for one in self.decisions if one.holding == holding and one.kind is not Kind.PART]
         times = [*(fact.time for fact in facts), *(one.place.time for one in decisions)]
-        # What came from elsewhere, or was adjusted, is there as well, and what an answer showed and may be.
+        # What came from elsewhere or was adjusted is there as well, and what an answer showed if that counts.
         times += [one.place.time for one in self.holdings.touching(holding)]
         unsettled = self.holdings.unsettled(holding)
-        times += [unsettled.place.time] if unsettled is not None else []
+        if unsettled is not None and self.fold_of(holding).counts:
+            times.append(unsettled.place.time)
         return Place(max(times, default=BEGINNING), frozenset(fact.key for fact in facts))
 
     def _facts_of(self, order: OrderKey) -> list[Fact]:

@@ -64,6 +64,8 @@ class Folded:
     """Executions with a reference that closed lots of alerts it does not name, which is told (rule 3.1)."""
     left_over: Decimal = ZERO
     """What is unsettled and nothing closed yet."""
+    counts: bool = False
+    """Whether what is unsettled counts for what a fill closes."""
     difference: Decimal | None = None
     """What the broker held more than we, where that is unsettled."""
     outgoing: list[tuple[AccountContract, Arrival]] = field(default_factory=list)

@@ -349,8 +349,8 @@ class _Fold:
         """Rule 4.3: a larger quantity of the same side, or any from zero, counts for what a fill closes."""
         ours, held = self._out.position, unsettled.held
         self._out.difference = held - ours
-        if held and (not ours or (held * ours > 0 and abs(held) > abs(ours))):
-            self._out.left_over = held - ours
+        if held and (held - ours) * ours >= 0:
+            self._out.left_over, self._out.counts = held - ours, True
 
     def _adjust(self, adjustment: Adjustment) -> None:
         factor = adjustment.ratio
