@@ -126,6 +126,8 @@ class OracleFeed:
         """What fills are matched against, also while it cannot; None until a process has read the store."""
         self._looks_behind: list[int] = []
         """The last frame that was journalled at each reading of the stores that is not looked through yet."""
+        self._looks_before = 0
+        """How many of these are an earlier process's, which noted what it found."""
         self._now: Expected | None = None
 
     # What the tracker does
@@ -138,8 +140,8 @@ class OracleFeed:
     def stopped(self, at: datetime, noted: int) -> None:
         """End a process; what it found by looking through the stores lasts only if it was `noted`."""
         self._note_look(at, noted)
-        if not noted:
-            self._looks_behind.clear()
+        self._looks_behind = [frame for frame in self._looks_behind if frame < noted]
+        self._looks_before = len(self._looks_behind)
         if self._answers is not None:
             self._answers.stopped()
         self._tell(facts.Stopped(at, killed=True))
@@ -198,8 +200,11 @@ class OracleFeed:
 
     def _look(self, at: datetime, cursor: int) -> None:
         if self._looks_behind and cursor >= self._looks_behind[0]:
-            self._looks_behind = [frame for frame in self._looks_behind if frame > cursor]
-            self._tell(LookedAgain(at, rematch=True))
+            noted = self._looks_before > 0
+            left = [frame for frame in self._looks_behind if frame > cursor]
+            self._looks_before = max(self._looks_before - len(self._looks_behind) + len(left), 0)
+            self._looks_behind = left
+            self._tell(LookedAgain(at, rematch=True, noted=noted))
 
     def commit(
         self,

@@ -117,6 +117,23 @@ def test_look_comes_behind_what_waited() -> None:
     shows(day, A, None)
 
 
+def test_noted_look_finds_nothing_more() -> None:
+    """A process noted that A is gone, and ended; the next one finds a re-alert behind a sale."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}}, looks_are_told=True)
+    day.fill(C95, 3)
+    day.add(f.StoreRead(day.now, {}, looked=False))
+    day.add(f.LookNoted(day.now))
+    day.add(f.Stopped(day.now, killed=True))
+    day.add(f.Started(day.now))
+    records = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.add(f.StoreRead(day.now, records, looked=False))
+    day.add(f.LookedAgain(day.now, rematch=True, noted=True))
+    day.fill(C95, -3)
+    day.add(f.LookedAgain(day.now, rematch=True))
+    shows(day, A, None)
+    assert day.right().alert(A, "2026-11-18T11:00:00").closed_at is not None
+
+
 def test_opening_is_told_from_outside() -> None:
     """5 were held before: selling 3 of them opens no short."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

@@ -6,7 +6,7 @@ positions are folded again from all facts and decisions each time they are asked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -99,7 +99,7 @@ class Replay:
         elif isinstance(event, StoreRead):
             self._store_read(event)
         elif isinstance(event, LookedAgain):
-            self._look_again(event.at, event.rematch)
+            self._look_again(event.at, event.rematch, event.noted)
         elif isinstance(event, LookNoted):
             self._noted += [each for each in self._takeovers() if each not in self._noted]
             self.registry.look()
@@ -239,29 +239,34 @@ class Replay:
         if event.looked:
             self._look_again(event.at)
 
-    def _look_again(self, at: datetime, rematch: bool = False) -> None:
-        """Find who took over, and match again what the rules let be matched again."""
-        noted = rematch and not self._was_read
-        # An earlier process wrote down what it found before it ended.
+    def _look_again(self, at: datetime, rematch: bool = False, noted: bool = False) -> None:
+        """Find who took over, and match again what the rules let be matched again.
+
+        `noted`: an earlier process wrote down what it found before it ended.
+        """
+        noted = noted or (rematch and not self._was_read)
         looks = self._readable or noted
-        found = [*self._noted, *(self._takeovers() if looks else ())]
+        found = [*self._noted, *(self._takeovers() if looks and not noted else ())]
         self._noted.clear()
         self._take_over(at, found)
         if not looks:
             return
         if not self._unlooked and not rematch:
             return
-        self.registry.look()
-        self._unlooked = False
+        if not noted:
+            self.registry.look()
+            self._unlooked = False
         full = self._look_before if noted else self._look
         self._look = self._look and noted
+        # What takes over as soon as this process looks itself shares nothing with whom it takes over from.
+        heirs = {takeover.new for takeover in self._takeovers()} if noted else frozenset[int]()
         # The oldest first: what is older than a record's close must not follow what opens it again.
         by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
         for order in list(dict.fromkeys(fact.order for fact in by_time)):
             if not self.persons.decided(order) and self._lots_left(order):
-                self._match_again(order, at, full)
+                self._match_again(order, at, full, heirs)
 
-    def _match_again(self, order: OrderKey, at: datetime, full: bool) -> None:
+    def _match_again(self, order: OrderKey, at: datetime, full: bool, heirs: Collection[int]) -> None:
         """Rules 1.5 and 1.6: match an order with lots left again, judged by its first fill."""
         in_window = any(
             self._lived - fact.lived_at <= self.settings.retry_for for fact in self._facts_of(order)
@@ -273,6 +278,7 @@ class Replay:
         if not in_window and not (full and not lots_owned):
             return
         found = self._match(order)
+        found.alerts = {alert: rule for alert, rule in found.alerts.items() if alert not in heirs}
         if owners:
             there = owners.keys() & self._decided_about(order)
             added = {

@@ -118,6 +118,8 @@ class LookedAgain:
 
     at: datetime
     rematch: bool = False
+    noted: bool = False
+    """An earlier process looked, and wrote down who takes over."""
 
 
 @dataclass(frozen=True, slots=True)
