@@ -159,3 +159,20 @@ def test_earlier_connections_answer_stays_true() -> None:
     story.reconnect(position(10))
     story.tell(Notice(-1, 1102, "restored"))
     assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 6)
+
+
+def test_answer_before_the_sweep_before_gives_the_balance() -> None:
+    """The second answer may contain what the second sweep brings; the first does not: one sweep lacked it.
+
+    The sweep's end and what it proves come in one packet with its execution.
+    """
+    story = Story()
+    story.snapshot(position(4))
+    story.sweep(request=901)
+    story.snapshot(position(4))
+    story.note(Source.LINK, "down", "lost")
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "executions", "902", ACCOUNT)
+    proof, over = (Source.LINK, ("proof", "902", "complete")), (Source.LINK, ("first_sweep",))
+    story.batch(execution(exec_id(1), 4, at=0, request_id=902), End(EndOf.EXECUTIONS, 902), proof, over)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)

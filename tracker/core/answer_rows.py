@@ -55,9 +55,11 @@ class CertainAnswers(Struct, frozen=True):
     """The last changes of contracts that were never traded, oldest first."""
     guess: PositionAnswer | None = None
     """The last answer that listed something of the account and was not certain."""
+    earlier: PositionAnswer | None = None
+    """What `swept` was before: what the last complete sweep brought was executed behind this one."""
 
     @property
     def all(self) -> list[PositionAnswer]:
         """Return the answers, newest first."""
-        known = (self.swept, *self.between, self.newest)
+        known = (self.earlier, self.swept, *self.between, self.newest)
         return list({one.ended.seq: one for one in known if one is not None}.values())[::-1]

@@ -68,7 +68,7 @@ class Certainty:
         # None where a sweep that was requested before the proven one ends last.
         if swept is not None and swept != row.swept:
             between = tuple(one for one in row.between if one.ended.seq > swept.ended.seq)
-            self._state.put(ANSWERS, replace(row, swept=swept, between=between))
+            self._state.put(ANSWERS, replace(row, swept=swept, between=between, earlier=row.swept))
 
     def lags(self, snapshot: Snapshot) -> bool:
         """Return whether an answer lacks known executions, and count it if it must be requested again."""
@@ -123,8 +123,9 @@ class Certainty:
             first = row.began if row.began is not None and row.began.seq < began else None
             guess = row.guess if row.guess is not None and row.guess.asked.seq < began else None
             changes = tuple(one for one in row.changes if one.asked.seq < began)
+            earlier = row.earlier if row.earlier in kept else None
             left = replace(row, newest=newest, swept=swept, between=between, began=first, changes=changes)
-            self._state.put(ANSWERS, replace(left, guess=guess))
+            self._state.put(ANSWERS, replace(left, guess=guess, earlier=earlier))
 
     # The opening balance
 
