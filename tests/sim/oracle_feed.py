@@ -166,7 +166,7 @@ class OracleFeed:
     def _note_look(self, at: datetime, noted: int) -> None:
         """Take in what the last look found, where it is written down and waits to be decided."""
         if self._looks_behind and noted > self._looks_behind[-1]:
-            self._tell(LookNoted(at))
+            self._tell(LookNoted(at, self._looks_behind[-1]))
 
     def kept(self, at: datetime) -> None:
         """Take in that the tracker kept how long it ran."""
@@ -187,15 +187,16 @@ class OracleFeed:
         self._read = None
         self._tell(StoreRead(at, None, zone=ZONE))
 
-    def rested(self, at: datetime, journalled: Journalled) -> None:
+    def rested(self, at: datetime, journalled: Journalled, *, waits: bool) -> None:
         """Take in that nothing is left to do: what was read is looked through, and what came since.
 
-        What an earlier process noted waits until the store can be read.
+        What an earlier process noted waits until the store can be read. While executions wait for the end of
+        their sweep, nobody looks whose they are by now unless the stores have changed.
         """
         if self._looks_behind:
             if not journalled.noted:
                 self._look(at, journalled.decided)
-        else:
+        elif not waits:
             self._tell(LookedAgain(at))
 
     def _look(self, at: datetime, cursor: int) -> None:
@@ -204,7 +205,7 @@ class OracleFeed:
             left = [frame for frame in self._looks_behind if frame > cursor]
             self._looks_before = max(self._looks_before - len(self._looks_behind) + len(left), 0)
             self._looks_behind = left
-            self._tell(LookedAgain(at, rematch=True, noted=noted))
+            self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor))
 
     def commit(
         self,

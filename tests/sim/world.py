@@ -46,7 +46,7 @@ from tracker.core.matching import match_execution
 from tracker.core.model import AlertId, BrokerFact, Execution, Frame, Source
 from tracker.core.ownership_rows import RunTime
 from tracker.core.ports import AlertStore
-from tracker.core.state import FIRST_SEEN, GAPS, HOLDINGS, OUTBOX, RUN_TIME
+from tracker.core.state import EXECUTIONS, FIRST_SEEN, GAPS, HOLDINGS, OUTBOX, RUN_TIME
 from tracker.core.state_rows import GapEnd
 from tracker.daemon.journal_sink import JournalSink
 from tracker.gateway.normalise import normalise
@@ -401,7 +401,8 @@ class World:
         self._meddled = False
         self._looks = 0
         self._runner.run(self.pump.pump())
-        self.feed.rested(self.clock.now(), self._journalled())
+        waits = bool(self.journal.state.find(EXECUTIONS, "waiting", "1"))
+        self.feed.rested(self.clock.now(), self._journalled(), waits=waits)
         self.feed.count()
         if not self._meddled and not self.pump.away and not self.journal.state.find(OUTBOX, "pending", "1"):
             records = self.medium.records()

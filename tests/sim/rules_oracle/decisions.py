@@ -74,8 +74,8 @@ class Replay:
         self._was_read = False
         """Whether this process has read the store."""
         self._look = self._look_before = False
-        self._noted: list[Takeover] = []
-        """Takeovers that were written down and not decided yet."""
+        self._noted: dict[Takeover, int] = {}
+        """Takeovers that were written down and not decided yet -> the frame behind which they were."""
         self._returned: dict[int, int] = {}
         """alert -> how many decisions there were as it was there again last."""
         self._unlooked = False
@@ -99,9 +99,10 @@ class Replay:
         elif isinstance(event, StoreRead):
             self._store_read(event)
         elif isinstance(event, LookedAgain):
-            self._look_again(event.at, event.rematch, event.noted)
+            self._look_again(event.at, event.rematch, event.noted, event.until)
         elif isinstance(event, LookNoted):
-            self._noted += [each for each in self._takeovers() if each not in self._noted]
+            for takeover in self._takeovers():
+                self._noted.setdefault(takeover, event.behind)
             self.registry.look()
         elif isinstance(event, PersonDecided):
             self._person_decided(event)
@@ -239,16 +240,18 @@ class Replay:
         if event.looked:
             self._look_again(event.at)
 
-    def _look_again(self, at: datetime, rematch: bool = False, noted: bool = False) -> None:
+    def _look_again(
+        self, at: datetime, rematch: bool = False, noted: bool = False, until: int | None = None
+    ) -> None:
         """Find who took over, and match again what the rules let be matched again.
 
-        `noted`: an earlier process wrote down what it found before it ended.
+        `noted`: an earlier process wrote down what it found before it ended; it is due `until` a frame.
         """
         noted = noted or (rematch and not self._was_read)
         looks = self._readable or noted
-        found = [*self._noted, *(self._takeovers() if looks and not noted else ())]
-        self._noted.clear()
-        self._take_over(at, found)
+        written = [each for each, behind in self._noted.items() if until is None or behind <= until]
+        self._take_over(at, [*written, *(self._takeovers() if looks and not noted else ())])
+        self._noted = {each: behind for each, behind in self._noted.items() if each not in written}
         if not looks:
             return
         if not self._unlooked and not rematch:

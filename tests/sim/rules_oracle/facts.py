@@ -110,16 +110,16 @@ class StoreRead:
 
 @dataclass(frozen=True, slots=True)
 class LookedAgain:
-    """What was read of the stores is looked through, behind what was on its way when it was read.
+    """What was read is looked through: who takes over what a record that is gone owns.
 
-    It finds who takes over what a record that is gone owns, and matches orders again where there is a new
-    reading, or `rematch` says so.
+    Orders are matched again where there is a new reading, or `rematch` says so.
     """
 
     at: datetime
     rematch: bool = False
     noted: bool = False
-    """An earlier process looked, and wrote down who takes over."""
+    """An earlier process looked, and wrote down who takes over; it is due up to the frame `until`."""
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,8 @@ class LookNoted:
     """Who takes over was written down by what was read so far; it is decided with the next `LookedAgain`."""
 
     at: datetime
+    behind: int = 0
+    """The last frame before it."""
 
 
 @dataclass(frozen=True, slots=True)
