@@ -50,6 +50,12 @@ def test_same_alert_has_the_same_creation(gone: str, now: str, same: bool) -> No
     assert (same_alert_among([alert], state) is alert) is same
 
 
+def test_borrowed_record_tells_no_creation() -> None:
+    """A successor that was gone before it was read keeps the older one's record; that one is back now."""
+    older = replace(option_alert(), id=GONE.alert._replace(created_at="2025-11-18T15:00:00"))
+    assert same_alert_among([older], replace(GONE, record=older)) is None
+
+
 @pytest.mark.parametrize(("strike", "same"), [(NVDA_CALL.strike, True), (Decimal(5), False)])
 @pytest.mark.parametrize(("gone", "now"), [("", ""), ("2025-11-18", ""), ("2025-11-18", "2025-11-18T15:42")])
 def test_contract_identifies_undated_alert(gone: str, now: str, strike: Decimal, same: bool) -> None:
@@ -74,7 +80,7 @@ def test_conid_tells_an_undated_alerts_contract(expires: str, same: bool) -> Non
 def test_zones_are_compared_by_what_was_read() -> None:
     """A creation with a zone equals one without, where the stores' zone makes them one instant."""
     at = datetime(2025, 11, 18, 15, 42, tzinfo=UTC)
-    state = replace(GONE, record=replace(option_alert(), created_at=at))
+    state = replace(GONE, record=replace(option_alert(), id=GONE.alert, created_at=at))
     alert = replace(option_alert(), id=GONE.alert._replace(created_at=f"{CREATED}+00:00"), created_at=at)
     assert same_alert_among([alert], state) is alert
 

@@ -100,8 +100,10 @@ def _same_creation(alert: Alert, gone: AlertState) -> bool:
     texts = (alert.id.created_at, gone.alert.created_at)
     if texts[0] == texts[1]:
         return True
-    if gone.record is not None and gone.record.created_at is not None:
-        return alert.created_at == gone.record.created_at
+    record = gone.record
+    # One that was gone before it was read keeps the record of the one that it took over from.
+    if record is not None and record.id.created_at == gone.alert.created_at and record.created_at is not None:
+        return alert.created_at == record.created_at
     one, other = (_moment(text) for text in texts)
     return one is not None and one == other
 
