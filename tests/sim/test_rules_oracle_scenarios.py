@@ -466,3 +466,16 @@ def test_record_that_came_back_keeps_what_it_is_matched_to_since() -> None:
     day.fill(C95, 3, perm=9)
     shows(day, A, 4)
     shows(day, "Real Day Trading/TSLA", 6)
+
+
+def test_strong_rule_settles_for_a_closed_record() -> None:
+    """Rules 1.4 and 1.6: 3 were A's or B's. A was closed since; now its conid names them."""
+    vague = no_id(alert(C95, expiry=None))
+    day = Day({"real-day-trading": {"TSLA": vague}, "robindahood-alerts": {"TSLA": vague}})
+    day.fill(C95, 1, ref=f"tracker:{A}")
+    day.fill(C95, 3)
+    assert len(day.right().waiting("ambiguous")) == 1
+    day.fill(C95, -1, ref=f"tracker:{A}")
+    day.read({**day.records, "real-day-trading": {"TSLA": alert(C95, expiry=None)}})
+    shows(day, A, 0)
+    assert not day.right().waiting("ambiguous")

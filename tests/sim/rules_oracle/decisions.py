@@ -306,6 +306,8 @@ class Replay:
     def _remember(self, order: OrderKey, found: Match) -> None:
         if found.rivals:
             self.ambiguous[order] = found.rivals
+        elif found.alerts:
+            self.ambiguous.pop(order, None)
         self.near[order] = found.near
         if any(rule == ORDER_REF for rule in found.alerts.values()):
             self.by_reference.add(order)
