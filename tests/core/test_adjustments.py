@@ -431,6 +431,19 @@ def test_settled_change_behind_what_is_unexplained(
     assert after.held - after.pending == real
 
 
+def test_split_told_while_an_answer_is_under_way() -> None:
+    """10 are listed of 10 as a person says that they were split: the answers say that they were not."""
+    story = Held(10)
+    story.now += timedelta(seconds=90)
+    story.sweep(request=900)
+    story.note(Source.SENT, "positions")
+    story.note(Source.PERSON, "adjust", KEY, "split", "2", "")
+    story.tell(position(10, contract=STOCK), End(EndOf.POSITIONS, -1))
+    assert story.waiting() == [-10]
+    story.answer(10, after=301)
+    assert (held(story), story.waiting()) == (10, [])
+
+
 def test_undone_adjustment_is_undone_in_its_place() -> None:
     story = Held(10)
     story.answer(40)

@@ -322,6 +322,22 @@ def test_match_stands_before_an_answer_that_changes_nothing_yet() -> None:
     shows(day, A, 2)
 
 
+def test_split_told_while_an_answer_is_under_way() -> None:
+    """10 are listed of 10 as a person says that they were split: the answers say that they were not."""
+    day = bought_ten()
+    for number in range(3):
+        day.wait(301)
+        day.sweep()
+        day.add(f.PositionsAsked(day.now, 1))
+        day.now += timedelta(seconds=1)
+        if not number:
+            day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(2)))
+        held = {(ACC, 7): Decimal(10), (ACC, 55): Decimal(1)}
+        day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now - timedelta(seconds=1)))
+    right = day.right()
+    assert seen(right.positions[ACC, 7], right.waiting("unexplained")) == (10, [])
+
+
 def test_told_cause_names_an_adjustment() -> None:
     """All 5 short puts vanished, and went after 5 minutes; told later that they were assigned."""
     day = Day({"real-day-trading": {"TSLA": alert(P95)}})

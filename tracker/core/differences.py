@@ -18,6 +18,7 @@ from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.contracts import days_of
 from tracker.core.journal_entries import AdjustmentTold, PositionChanged
+from tracker.core.lot_changes import stand_of
 from tracker.core.model import ZERO, Contract, Frame, Moment
 from tracker.core.opening_balance import is_contained
 from tracker.core.position_history import PositionHistory
@@ -326,11 +327,14 @@ class Differences:
         newest = holding.newest
         asked = snapshot.asked.time.replace(microsecond=0)
         at = asked if newest is None else max(asked, newest)
+        # What a person said while the answer was under way is compared with it too.
+        rows = self._state.find(ADJUSTMENTS, "contract", holding.key.text())
+        places = [Moment(at, snapshot.asked.seq), *(row.place for row in rows if not row.undone)]
         return Difference(
             *holding.key,
             listed,
             amount,
-            Moment(at, snapshot.asked.seq),
+            max(places, key=stand_of),
             snapshot.ended,
             vanished=not listed,
             after_gap=bool(self._state.find(GAPS, "open", "1")),

@@ -433,12 +433,15 @@ class Holdings:
     ) -> Unexplained:
         facts = [fact for fact in self._facts if fact.order.holding == holding]
         asked = (event.broker_time or (facts[-1].time if facts else event.at)).replace(microsecond=0)
-        time = max([asked, *(fact.time for fact in facts)])
+        # It is compared with all that is known by its end, also with what was told while it was under way.
+        told = self.touching(holding)
+        time = max([asked, *(fact.time for fact in facts), *(one.place.time for one in told)])
+        known_at = max([answer.asked_at, *(one.known_at for one in told)])
         place = Place(time, self._known())
         after_gap = self._openings.after_gap
         vanished = not held and bool(ours)
         return Unexplained(
-            held, held - ours, place, time, event.at, self._arrived, vanished, after_gap, answer.asked_at
+            held, held - ours, place, time, event.at, self._arrived, vanished, after_gap, known_at
         )
 
     def _today(self, event: PositionsAnswered) -> datetime:
