@@ -57,6 +57,9 @@ class Changes:
         self._sold = rng.choice((0.0, 0.5, 0.9))
         self._grows = Random(f"owned positions that grow of {seed}")
         self._growing = self._grows.choice((0.0, 0.1, 0.2))
+        self._waits = Random(f"a person who waits of {seed}")
+        self.patient = self._waits.random() < 0.4
+        """Whether a person says why a position changed only once two answers have settled it."""
         kinds: list[Callable[[], list[Event]]] = [
             *(self._split, self._transfer, self._transfer, self._assign, self._exercise, self._merge)
         ]
@@ -79,21 +82,23 @@ class Changes:
 
     def told(self, state: LedgerState) -> AdjustmentTold | None:
         """Return what a person tells now of a position that the tracker cannot explain."""
-        if self.rng.random() >= self._told or not self.known:
+        rng = self._waits if self.patient else self.rng
+        if rng.random() >= (0.9 if self.patient else self._told) or not self.known:
             return None
-        open_now = {(row.account, row.con_id) for row in state.every(DIFFERENCES) if not row.over}
-        open_now |= {(row.account, row.con_id) for row in state.every(ADJUSTMENTS) if _is_unexplained(row)}
+        waiting = {(row.account, row.con_id) for row in state.every(DIFFERENCES) if not row.over}
+        settled = {(row.account, row.con_id) for row in state.every(ADJUSTMENTS) if _is_unexplained(row)}
+        open_now = settled - waiting if self.patient else settled | waiting
         choices = [one for one in self.known if one.holding in open_now]
         if not choices:
             return None
-        one = self.rng.choice(choices)
+        one = rng.choice(choices)
         self.known.remove(one)
         try:
             entry = telling(state, str(one.holding[1]), one.reason).entry
         except CommandError:
             # What the broker does not list yet cannot be told yet.
             return None
-        self.happened["told cause"] += 1
+        self.happened["told cause, settled before" if one.holding in settled - waiting else "told cause"] += 1
         return entry
 
     def grown(self, state: LedgerState) -> list[Event]:

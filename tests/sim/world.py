@@ -318,9 +318,7 @@ class World:
                 self.tell(f"broker holds {event.position}")
             # Apart: of two that are of one contract the gateway must not learn the first one last.
             self.gateway.hear(events)
-        if (entry := changes.told(self.journal.state)) is not None:
-            self.tell(f"a person: {entry}")
-            self.pump.append(self.journal.last_connection_no, self.clock.now(), [entry.arriving])
+        self._say_why(changes)
         if (sold := changes.sold(self.journal.state)) is not None:
             self.trader.close(*sold)
         if changes.rng.random() < 0.1:
@@ -328,6 +326,14 @@ class World:
         if self.session is not None and self.session.started and changes.rng.random() < 0.3:
             self.session.want_sweep()
             self.session.want_positions()
+
+    def _say_why(self, changes: Changes) -> bool:
+        """Have a person say why a position changed, where one does; tell whether one did."""
+        if (entry := changes.told(self.journal.state)) is None:
+            return False
+        self.tell(f"a person: {entry}")
+        self.pump.append(self.journal.last_connection_no, self.clock.now(), [entry.arriving])
+        return True
 
     def _happen(self, events: list[BrokerEvent]) -> None:
         for event in events:
@@ -442,6 +448,8 @@ class World:
             self.session.receive(500)
             self.session.tick()
             self._pump()
+            if self.changes is not None and self.changes.patient and self._say_why(self.changes):
+                self._pump()
             self.neighbour.settle(self.pumps)
             if self.session.idle and not self.gateway.queue:
                 swept += 1
