@@ -224,6 +224,16 @@ def test_undated_record_of_another_contract_is_new(expiry: str, strike: str) -> 
     assert seen.began() == seen.now
 
 
+def test_undated_record_that_comes_back_was_seen_before() -> None:
+    """Another contract had its name in between."""
+    seen = Seen()
+    for strike in ("95", "100"):
+        seen.read(undated("1/2", strike))
+        seen.now += timedelta(minutes=5)
+    assert seen.read(undated("1/2", "95")) == []
+    assert seen.began() == EVENING
+
+
 def test_dated_record_is_left_alone() -> None:
     seen = Seen()
     assert seen.read({**undated(), "created_at": "2025-12-30T09:30:00"}) == []

@@ -145,3 +145,5 @@ class FirstSeen(Struct, frozen=True):
     alert: AlertId
     at: datetime
     record: Alert | None = None
+    earlier: tuple[FirstSeen, ...] = ()
+    """What had the name before, each of another contract, the newest first; it may come back."""

@@ -25,6 +25,8 @@ from tracker.core.state_rows import name_text
 from tracker.core.stored_contracts import as_written, fill_in_again
 from tracker.core.succession import is_dated
 
+_EARLIER: Final = 8
+"""Contracts that are kept of those that a record's name had, at most."""
 _KEEP_EVERY: Final = 15.0
 """Seconds after which our running time is journalled while a window is open; a crash loses no more than
 that.
@@ -141,7 +143,9 @@ class SeenRecords:
         at = self._now()
         undated = [alert for alert in self._store.alerts() if not is_dated(alert.id)]
         return [
-            FirstSeen(alert.id, self._seen_in_other_spelling(alert) or at, alert)
+            FirstSeen(
+                alert.id, self._seen_in_other_spelling(alert) or at, alert, self._of_name(alert)[:_EARLIER]
+            )
             for alert in undated
             if self._seen_as_spelled(alert) is None
         ]
@@ -179,14 +183,19 @@ class SeenRecords:
         return self._seen_as_spelled(alert) or self._seen_in_other_spelling(alert)
 
     def _seen_as_spelled(self, alert: Alert) -> datetime | None:
+        return next((seen.at for seen in self._of_name(alert) if self._is_of(seen, alert)), None)
+
+    def _of_name(self, alert: Alert) -> tuple[FirstSeen, ...]:
+        """Return what was seen by a record's name, the newest first."""
         seen = self._state.get(FIRST_SEEN, name_text(alert.id))
-        return None if seen is None or not self._is_of(seen, alert) else seen.at
+        return () if seen is None else (replace(seen, earlier=()), *seen.earlier)
 
     def _seen_in_other_spelling(self, alert: Alert) -> datetime | None:
         """Return when the same alert was first seen under another spelling that is no longer in the store."""
         found = [
             seen.at
-            for seen in self._state.every(FIRST_SEEN)
+            for row in self._state.every(FIRST_SEEN)
+            for seen in (row, *row.earlier)
             if seen.record is not None
             and self._names.same(seen.alert.alerter, alert.id.alerter)
             and self._is_of(seen, alert)
