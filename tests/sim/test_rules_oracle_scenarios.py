@@ -479,3 +479,16 @@ def test_strong_rule_settles_for_a_closed_record() -> None:
     day.read({**day.records, "real-day-trading": {"TSLA": alert(C95, expiry=None)}})
     shows(day, A, 0)
     assert not day.right().waiting("ambiguous")
+
+
+def test_undated_record_that_comes_back_was_seen_before() -> None:
+    """Rule 1.6: it counts as created when first seen, also beside another spelling that it had in between."""
+    record = alert(C95, created=None)
+    day = Day({"real-day-trading": {"TSLA": record}})
+    other = {"Real Day Trading": {"TSLA": alert(C95, created="2026-11-18T11:00")}}
+    day.read(other)
+    day.wait(200)
+    day.fill(C95, 2)
+    day.wait(200)
+    day.read({"real-day-trading": {"TSLA": record}, **other})
+    shows(day, A, 2)

@@ -185,6 +185,17 @@ class Alert:
         return f"{self.record.alerter}/{self.record.ticker}"
 
 
+@dataclass(slots=True)
+class Sight:
+    """When a record without creation time was first seen by a name, with a contract."""
+
+    record: Record
+    at: datetime
+    skew: timedelta
+    kept: bool = False
+    """Whether a crash leaves it known."""
+
+
 class Registry:
     """Follow every alert through the readings of the store."""
 
@@ -199,6 +210,7 @@ class Registry:
         self._one_ticker = one_ticker
         self._contracts = contracts
         self.alerts: list[Alert] = []
+        self._sights: list[Sight] = []
         self.readings = 0
         """Counts the readings that may have changed what a name means."""
 
@@ -228,11 +240,14 @@ class Registry:
         """Take in that when the present ones were first seen is written down."""
         for alert in self.present:
             alert.kept = True
+        for sight in self._sights:
+            sight.kept = True
 
     def lose_unkept(self) -> None:
         """Take in a crash before it was written down when some were first seen."""
         for alert in self.alerts:
             alert.lost = not alert.kept
+        self._sights = [sight for sight in self._sights if sight.kept]
 
     def read(self, store: StoreRead, skew: timedelta) -> None:
         """Take in a reading: which records are known alerts, which are new, which are gone (rule 2.3)."""
@@ -264,7 +279,22 @@ class Registry:
             alert.present = alert.number in kept
         for alerter, ticker, raw in rest:
             record = self._record(alerter, ticker, raw, store, store.at)
-            self.alerts.append(Alert(len(self.alerts), record, store.at, skew))
+            # One that had this name before, with this contract, was seen then.
+            seen = self._sight(record) or Sight(record, store.at, skew)
+            record = self._record(alerter, ticker, raw, store, seen.at)
+            self.alerts.append(Alert(len(self.alerts), record, seen.at, seen.skew))
+        for alert in self.present:
+            if alert.record.created.about is None and self._sight(alert.record) is None:
+                self._sights.append(Sight(alert.record, alert.first_seen, alert.skew))
+
+    def _sight(self, record: Record) -> Sight | None:
+        if record.created.about is not None:
+            return None
+        same = (sight for sight in self._sights if sight.record.spelled == record.spelled)
+        return next((sight for sight in same if self._same_contract(sight.record, record)), None)
+
+    def _same_contract(self, old: Record, new: Record) -> bool:
+        return old.details_text == new.details_text or same_contract(old, new, self._contracts)
 
     def _known(
         self,
@@ -299,7 +329,7 @@ class Registry:
             return False
         if old.created.moment is not None or new.created.moment is not None:
             return old.created.moment == new.created.moment
-        return old.details_text == new.details_text or same_contract(old, new, self._contracts)
+        return self._same_contract(old, new)
 
     def _record(
         self, alerter: str, ticker: str, raw: Mapping[str, Any], store: StoreRead, first_seen: datetime
