@@ -82,11 +82,13 @@ def _differ(versions: Sequence[BookedExecution], asked: Moment, ended: Moment) -
 
     Of those that were known when it was asked only the last one counts: the others were replaced by then.
     """
-    possible = [row for row in versions if is_contained(row, asked, ended) is None]
-    if known := [row for row in versions if row.seq < asked.seq]:
-        possible.append(max(known, key=lambda row: correction_version(row.execution.exec_id)))
-    else:
-        possible = list(versions)
+    ordered = sorted(versions, key=lambda row: correction_version(row.execution.exec_id))
+    known = [at for at, row in enumerate(ordered) if row.seq < asked.seq]
+    possible = [
+        row
+        for at, row in enumerate(ordered)
+        if not known or at == known[-1] or (at > known[-1] and is_contained(row, asked, ended) is None)
+    ]
     return len({row.execution.signed for row in possible}) > 1
 
 

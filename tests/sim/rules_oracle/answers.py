@@ -117,7 +117,9 @@ class Answer:
         ]
         known = [version for version in fact.versions if fact.arrived[version] <= self.asked]
         # Of those known when it was asked only the last one counts: the others were replaced by then.
-        sizes = {*undecided, max(known)} if known else {*fact.versions}
+        last = max(known, default=0)
+        undecided = [version for version in undecided if version > last]
+        sizes = {*undecided, last} if known else {*fact.versions}
         return bool(undecided) and len({fact.versions[version].signed for version in sizes}) > 1
 
     def _is_later(self, fact: Fact, version: int, heard: Heard) -> bool:
