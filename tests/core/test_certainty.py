@@ -26,7 +26,7 @@ from tests.support.facts import (
 )
 from tracker.core.certainty import KEPT, LAGGING
 from tracker.core.model import End, EndOf, Notice, Source, Undecodable
-from tracker.core.state import ANSWERS, SNAPSHOTS
+from tracker.core.state import ANSWERS, DIFFERENCES, SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
@@ -353,6 +353,36 @@ def test_first_version_told_behind_its_correction() -> None:
     assert (base(story), held(story)) == (4, 3)
     story.tell(execution(exec_id(1), -1, at=0))
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 3)
+
+
+def test_answer_counts_again_once_its_doubt_is_over() -> None:
+    """4 are listed; a correction to 2 of an unseen fill puts them in doubt until its first version is swept.
+
+    A complete sweep behind the 4 lacked it, so they do not contain it: of the 9 listed since 3 are unexplained.
+    """
+    story = connected()
+    story.sweep()
+    story.snapshot(position(4))
+    story.sweep(request=901)
+    story.tell(execution(exec_id(1, 2), 2, at=60))
+    assert holding(story).baseline is Baseline.UNCONFIRMED
+    story.snapshot(position(9))
+    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 7)
+    story.sweep(execution(exec_id(1), 1, at=60, request_id=902), request=902)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 6)
+    story.snapshot(position(9))
+    assert [row.amount for row in story.state.find(DIFFERENCES, "open", "1")] == [3]
+
+
+def test_first_version_swept_behind_its_correction_leaves_no_doubt() -> None:
+    """1 bought, corrected from 8, is listed; that the 8 are told later says nothing of the answer."""
+    story = connected()
+    corrected = execution(exec_id(1, 2), 1, at=-60, request_id=900)
+    story.sweep(corrected)
+    story.snapshot(position(1))
+    story.reconnect(position(1))
+    story.sweep(replace(corrected, exec_id=exec_id(1), quantity=Decimal(8), request_id=901), request=901)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 1)
 
 
 def test_correction_of_the_price_alone_leaves_no_doubt() -> None:

@@ -11,7 +11,8 @@ gateway's positions can be seconds older than its executions. A lagging answer i
 
 The opening balance of a contract is the first of these that is known:
 1. what the last certain answer before its first execution listed, with no unproven day between,
-2. the present opening balance, if it is certain, and it is clear which executions it contains,
+2. the first one from a certain answer, else the present one from such an answer, if it is clear which
+   executions that answer contains,
 3. what a later certain answer listed, less the executions that the answer contains,
 4. an unconfirmed one, which the next certain answer replaces. It is taken, as in 3, from an uncertain answer
    that lists the contract, or that decides which of two balances a certain one meant; else from an older
@@ -131,6 +132,14 @@ class Certainty:
 
     def begin(self, rows: Sequence[BookedExecution], holding: Holding, answer: Snapshot | None) -> Holding:
         """Return a contract's holding with its opening balance; `answer` is an uncertain one to go by."""
+        begun = self._begin(rows, holding, answer)
+        first = begun.began is None and begun.baseline is Baseline.SNAPSHOT
+        if not first or begun.listed is None or begun.asked is None:
+            return begun
+        listed = {holding.key.text(): begun.listed}
+        return replace(begun, began=PositionAnswer(begun.asked, begun.ended or begun.asked, listed))
+
+    def _begin(self, rows: Sequence[BookedExecution], holding: Holding, answer: Snapshot | None) -> Holding:
         text = holding.key.text()
         known = self._row(holding.account)
         answers = [one for one in known.all if one.confirms(text)]
@@ -141,6 +150,10 @@ class Certainty:
             before = self._is_before(one, rows) and not is_uncertain(rows, begun)
             if before and self._no_day_between(one, rows):
                 return begun
+        if holding.began is not None:
+            first = _begun(rows, holding, holding.began, Baseline.SNAPSHOT)
+            if not is_uncertain(rows, first):
+                return first
         if holding.baseline is Baseline.SNAPSHOT and not is_uncertain(rows, holding):
             return replace(holding, base=base_of(rows, holding))
         for one in answers[:1]:

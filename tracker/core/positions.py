@@ -169,6 +169,8 @@ class Positions:
         if snapshot is not None and snapshot.asked.seq > began:
             self._state.put(SNAPSHOTS, replace(snapshot, connection_no=_NO_CONNECTION))
         for holding in list(self._state.every(HOLDINGS)):
+            if holding.began is not None and holding.began.asked.seq > began:
+                holding = replace(holding, began=None)
             if holding.asked is not None and holding.asked.seq > began:
                 self._state.put(HOLDINGS, replace(holding, baseline=Baseline.UNCONFIRMED))
         self._certainty.mistrust(began)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from tracker.core.answer_rows import PositionAnswer
 from tracker.core.lot_rows import Lot
 from tracker.core.model import (
     ZERO,
@@ -220,6 +221,8 @@ class Holding(Struct, frozen=True):
     """Whether a lot may be `Lot.surplus`."""
     by_execution: bool = False
     """Each lot is of one execution; False where an older version kept one for each set of owners."""
+    began: PositionAnswer | None = None
+    """The first certain answer that `base` was taken from: it is again once no doubt about it is left."""
 
     @property
     def key(self) -> ContractKey:
