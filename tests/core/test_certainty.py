@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
@@ -25,8 +24,8 @@ from tests.support.facts import (
     untouched,
 )
 from tracker.core.certainty import KEPT, LAGGING
-from tracker.core.model import End, EndOf, Notice, Source, Undecodable
-from tracker.core.state import ANSWERS, DIFFERENCES, SNAPSHOTS
+from tracker.core.model import End, EndOf, Notice, Source
+from tracker.core.state import ANSWERS, SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
@@ -291,35 +290,6 @@ def test_fill_behind_complete_sweep_is_behind_answer() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
 
 
-@pytest.mark.parametrize("corrected", [False, True])
-def test_no_sweep_lacked_what_could_not_be_read(*, corrected: bool) -> None:
-    """It came unreadable before the answer, so a sweep after it lacked nothing: 4 were bought, none held.
-
-    So it is where its correction is pushed meanwhile, which settles what could not be read.
-    """
-    story = Story()
-    story.tell(Undecodable("execution", "no side", exec_id(1)))
-    story.snapshot(position(4))
-    story.sweep(request=901)
-    if corrected:
-        story.tell(execution(exec_id(1, 2), 4, at=0))
-    story.sweep(execution(exec_id(1), 4, at=0, request_id=902), request=902)
-    assert holding(story).baseline is Baseline.UNCONFIRMED
-    story.snapshot(position(4))
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 4)
-
-
-def test_correction_of_what_came_behind_the_answer() -> None:
-    """1 was bought after the answer that lists 4, and turned out void: the 4 are certain all the same."""
-    story = Story()
-    story.snapshot(position(4))
-    story.tell(execution(exec_id(1), 1, at=0))
-    story.reconnect(position(4))
-    void = replace(execution(exec_id(1, 2), 1, at=0, request_id=901), quantity=Decimal(0))
-    story.sweep(void, request=901)
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 4)
-
-
 def test_older_fill_behind_an_answer_without_its_contract() -> None:
     """None is listed, 2 are bought; 4 bought before are reported late and 2 listed: 4 were short at first."""
     story = Story()
@@ -329,91 +299,6 @@ def test_older_fill_behind_an_answer_without_its_contract() -> None:
     assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(2))
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, -4, 2)
-
-
-@pytest.mark.parametrize("first_too", [False, True], ids=["never received", "received behind it"])
-def test_correction_of_a_fill_not_received(*, first_too: bool) -> None:
-    """4 are listed; the fill of 4 that was missed before becomes one of 2: nothing was held at first."""
-    story = connected()
-    story.sweep()
-    story.snapshot(position(4))
-    story.tell(execution(exec_id(1, 2), 2, at=-60))
-    if first_too:
-        story.tell(execution(exec_id(1), 4, at=-60))
-    assert holding(story).baseline is Baseline.UNCONFIRMED
-    story.snapshot(position(2))
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 2)
-
-
-def test_first_version_told_behind_its_correction() -> None:
-    """4 held; of a sale of 1 the correction is reported first: 3 are held, also after the first version."""
-    story = connected()
-    story.sweep(execution(exec_id(1, 2), -1, at=0, request_id=900))
-    story.snapshot(position(3))
-    assert (base(story), held(story)) == (4, 3)
-    story.tell(execution(exec_id(1), -1, at=0))
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 3)
-
-
-def test_answer_counts_again_once_its_doubt_is_over() -> None:
-    """4 are listed; a correction to 2 of an unseen fill puts them in doubt until its first version is swept.
-
-    A complete sweep behind the 4 lacked it, so they do not contain it: of the 9 listed since 3 are unexplained.
-    """
-    story = connected()
-    story.sweep()
-    story.snapshot(position(4))
-    story.sweep(request=901)
-    story.tell(execution(exec_id(1, 2), 2, at=60))
-    assert holding(story).baseline is Baseline.UNCONFIRMED
-    story.snapshot(position(9))
-    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 7)
-    story.sweep(execution(exec_id(1), 1, at=60, request_id=902), request=902)
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 6)
-    story.snapshot(position(9))
-    assert [row.amount for row in story.state.find(DIFFERENCES, "open", "1")] == [3]
-
-
-def test_first_version_swept_behind_its_correction_leaves_no_doubt() -> None:
-    """1 bought, corrected from 8, is listed; that the 8 are told later says nothing of the answer."""
-    story = connected()
-    corrected = execution(exec_id(1, 2), 1, at=-60, request_id=900)
-    story.sweep(corrected)
-    story.snapshot(position(1))
-    story.reconnect(position(1))
-    story.sweep(replace(corrected, exec_id=exec_id(1), quantity=Decimal(8), request_id=901), request=901)
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 1)
-
-
-def test_correction_of_the_price_alone_leaves_no_doubt() -> None:
-    """8 bought turned out as 1 before the answer that lists it; a new price says nothing about that."""
-    story = connected()
-    bought = execution(exec_id(1), 8, at=-60, request_id=900)
-    story.sweep(bought, replace(bought, exec_id=exec_id(1, 2), quantity=Decimal(1)))
-    story.snapshot(position(1))
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 1)
-    story.reconnect(position(1))
-    priced = replace(bought, exec_id=exec_id(1, 3), quantity=Decimal(1), price=Decimal(9), request_id=901)
-    story.sweep(priced, request=901)
-    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 1)
-
-
-def test_unseen_correction_behind_answer_is_undecided() -> None:
-    """5 bought, 4 sold, 1 listed; while the link is down the sale becomes one of 2: 3 are left."""
-    story = connected()
-    story.sweep(
-        execution(exec_id(1), 5, at=-60, request_id=900),
-        execution(exec_id(2), -4, at=-50, perm_id=189, request_id=900),
-    )
-    story.snapshot(position(1))
-    assert (holding(story).baseline, base(story), quantity(story)) == (Baseline.SNAPSHOT, 0, 1)
-    story.reconnect(position(3))
-    story.sweep(execution(exec_id(2, 2), -2, at=-50, perm_id=189, request_id=901), request=901)
-    assert holding(story).baseline is Baseline.UNCONFIRMED
-    story.snapshot(position(3))
-    assert story.ledger.take_position_reasons() == []
-    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
-    assert (held(story), quantity(story), shown(story).open) == (3, 3, True)
 
 
 def test_answer_told_before_unnoticed_loss_is_forgotten() -> None:
