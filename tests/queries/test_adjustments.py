@@ -143,6 +143,17 @@ def test_part_that_was_given_away_has_no_price(table: Table) -> None:
     assert (trip["quantity"], trip["profit"], trip["net"]) == (4, None, None)
 
 
+def test_move_is_no_round_trip(table: Table) -> None:
+    """4 at 2.50 become 8 at 1.25, which are sold at 2.00: one round trip, that made 0.75 of each."""
+    table.answer(position(8, contract=NEW))
+    table.say(becomes=str(NEW.con_id), ratio="2:1")
+    day = at("2025-11-18T00:00"), at("2025-11-19T00:00")
+    assert report(table.journal, table.names, *day)["round_trips"] == []
+    table.tell(replace(buy(7200, -8, perm_id=189, price="2"), contract=NEW))
+    (trip,) = report(table.journal, table.names, *day)["round_trips"]
+    assert (trip["con_id"], trip["quantity"], trip["profit"]) == (NEW.con_id, 8, 600)
+
+
 def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
     """It went on a day without a fill."""
     table.now += timedelta(days=1)

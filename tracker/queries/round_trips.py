@@ -3,13 +3,14 @@
 Owns the history of a contract by alert: it runs the ledger's own fold and observes each entry. It changes
 nothing. Profit is the difference between the prices of opening and closing, before fees, in the contract's
 currency. A lot that an adjustment or a takeover by another alert moved has no price, so it makes no profit;
-an option that expired is worth nothing.
+an option that expired is worth nothing. What goes on in another contract or account is not over: what was
+closed before is counted here, the rest there.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -20,7 +21,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.entries import ContractEntries
 from tracker.core.lot_changes import Movement
 from tracker.core.lot_rows import Lot
-from tracker.core.lots import at_opening_balance, fold
+from tracker.core.lots import OnEntry, at_opening_balance, fold
 from tracker.core.model import ZERO, AlertId, Contract, Execution
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.state import EXECUTIONS, FEES, HOLDINGS, LedgerState
@@ -108,20 +109,36 @@ def contract_past(state: LedgerState, key: ContractKey, names: AlerterNames) -> 
     holding = state.get(HOLDINGS, key.text())
     if holding is None:
         return ContractPast()
-    entries = ContractEntries(state, names)
+    fees = {
+        row.execution.exec_id: _fee_of_one(state, row.execution)
+        for row in state.find(EXECUTIONS, "contract", key.text())
+    }
+    trips = _Trips(holding, fees, lambda move: _brought(state, move, names))
+    _fold_again(state, holding, names, trips.on_entry)
+    return trips.past
+
+
+def _fold_again(state: LedgerState, holding: Holding, names: AlerterNames, on_entry: OnEntry) -> None:
+    key, entries = holding.key, ContractEntries(state, names)
     rows = [row for row in state.find(EXECUTIONS, "contract", key.text()) if row.counted and row.folded]
     last = max((row.moment for row in rows), default=None)
     movements = [*(entries.movement(row) for row in rows), *entries.expired(key, last)]
-    trips = _Trips(holding, {row.execution.exec_id: _fee_of_one(state, row.execution) for row in rows})
-    fold(
-        at_opening_balance(holding),
-        movements,
-        entries.decisions(key),
-        entries.name_of(holding),
-        entries.adjustments(key),
-        trips.on_entry,
-    )
-    return trips.past
+    decisions, adjustments = entries.decisions(key), entries.adjustments(key)
+    fold(at_opening_balance(holding), movements, decisions, entries.name_of(holding), adjustments, on_entry)
+
+
+def _brought(state: LedgerState, move: Adjustment, names: AlerterNames) -> set[AlertId]:
+    """Return the alerts that have a position where a move brought it."""
+    found: set[AlertId] = set()
+
+    def on_entry(entry: Movement | OwnershipDecision | Adjustment, before: Holding, after: Holding) -> None:
+        if isinstance(entry, Adjustment) and entry.seq == move.seq:
+            found.update(mine.alert for mine in after.alerts if mine.quantity)
+
+    target = state.get(HOLDINGS, move.into)
+    if target is not None:
+        _fold_again(state, target, names, on_entry)
+    return found
 
 
 def _fee_of_one(state: LedgerState, execution: Execution) -> Decimal:
@@ -157,7 +174,10 @@ def _owned(holding: Holding) -> dict[tuple[object, ...], Lot]:
 class _Trips:
     """Gather the round trips of one contract."""
 
-    def __init__(self, holding: Holding, fees: dict[str, Decimal]) -> None:
+    def __init__(
+        self, holding: Holding, fees: dict[str, Decimal], brought: Callable[[Adjustment], set[AlertId]]
+    ) -> None:
+        self._brought = brought
         self.past = ContractPast(holding.contract.currency)
         self._open: dict[AlertId, RoundTrip] = {}
         self._holding = holding
@@ -265,6 +285,10 @@ class _Trips:
         """End the round trips whose lots left without a fill. A lot that always belonged to another alert was
         part of none of these.
         """
+        if isinstance(entry, Adjustment) and entry.into and alert in self._brought(entry):
+            # It goes on in another contract or account, so it is not over.
+            del self._open[alert]
+            return
         self._end(alert, entry.place.time)
         if isinstance(entry, Adjustment):
             trip.priced = False
