@@ -25,7 +25,7 @@ from tests.support.facts import (
 )
 from tracker.core.certainty import KEPT, LAGGING
 from tracker.core.model import End, EndOf, Notice, Source
-from tracker.core.state import ANSWERS, SNAPSHOTS
+from tracker.core.state import ANSWERS, DIFFERENCES, SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
@@ -374,6 +374,27 @@ def test_balance_is_of_the_last_answer_before_a_fill() -> None:
     late = int((story.now - START).total_seconds()) - 10
     story.sweep(execution(exec_id(1), 3, at=late, request_id=902), request=902)
     assert (base(story), held(story)) == (9, 12)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "before", "unexplained"), [(30, 5, [4]), (-30, 9, [])], ids=["younger fill", "older fill"]
+)
+def test_change_within_the_first_fill_s_own_sweep(seconds: int, before: int, unexplained: list[int]) -> None:
+    """5 are listed; 4 come by transfer, and the next sweep brings the first fill, 3 bought: 12 are listed.
+
+    A fill younger than the 5 leaves them what was held before. Of an older one it is not known whether they
+    contain it, so the 12 tell: 9 were held before, the 4 among them.
+    """
+    story = Story()
+    story.snapshot(position(5))
+    asked = int((story.now - START).total_seconds())
+    story.now += timedelta(minutes=1)
+    story.sweep(execution(exec_id(1), 3, at=asked + seconds, request_id=901), request=901)
+    for _ in range(LAGGING + 1):
+        # It contradicts what the sweep brought, so it is asked for again.
+        story.snapshot(position(12))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, before, 12)
+    assert [row.amount for row in story.state.find(DIFFERENCES, "open", "1")] == unexplained
 
 
 def test_answers_kept_are_few() -> None:

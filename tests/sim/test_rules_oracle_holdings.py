@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.sim.rules_oracle import facts as f
 from tests.sim.rules_oracle.facts import Contract
 from tests.support.oracle_day import (
@@ -153,6 +155,23 @@ def test_first_answer_after_is_opening() -> None:
     day.answer({C95: 8, OTHER: 1})
     assert day.right().openings[ACC, 95].quantity == 5
     shows(day, A, 3)
+
+
+@pytest.mark.parametrize(("seconds", "before", "unexplained"), [(-30, 5, 4), (-90, 9, 0)])
+def test_change_within_the_first_fill_s_own_sweep(seconds: int, before: int, unexplained: int) -> None:
+    """5 are listed; 4 come, and the next sweep brings the first fill, of 3: 12 are listed.
+
+    A fill younger than the 5 leaves them what was held before; else the 12 tell, less the 3.
+    """
+    day = Day({})
+    day.answer({C95: 5, OTHER: 1})
+    day.wait(60)
+    day.fill(C95, 3, at=seconds, live=False)
+    for _ in range(4):
+        day.answer({C95: 12, OTHER: 1})
+    right = day.right()
+    assert right.openings[ACC, 95].quantity == before
+    assert right.unexplained.get((ACC, 95), 0) == unexplained
 
 
 def test_answer_before_sweep_is_unconfirmed() -> None:
