@@ -56,7 +56,7 @@ class CertainAnswers(Struct, frozen=True):
     guess: PositionAnswer | None = None
     """The last answer that listed something of the account and was not certain."""
     earlier: PositionAnswer | None = None
-    """What `swept` was before: what the last complete sweep brought was executed behind this one."""
+    """The previous `swept`: what the last complete sweep brought was executed after this answer."""
 
     @property
     def all(self) -> list[PositionAnswer]:

@@ -327,7 +327,7 @@ class Differences:
         newest = holding.newest
         asked = snapshot.asked.time.replace(microsecond=0)
         at = asked if newest is None else max(asked, newest)
-        # What a person said while the answer was under way is compared with it too.
+        # A cause that a person entered while the answer was in progress is compared with it too.
         rows = self._state.find(ADJUSTMENTS, "contract", holding.key.text())
         places = [Moment(at, snapshot.asked.seq), *(row.place for row in rows if not row.undone)]
         return Difference(

@@ -146,4 +146,4 @@ class FirstSeen(Struct, frozen=True):
     at: datetime
     record: Alert | None = None
     earlier: tuple[FirstSeen, ...] = ()
-    """What had the name before, each of another contract, the newest first; it may come back."""
+    """Earlier records of the name, each of another contract, the newest first; one may come back."""

@@ -222,7 +222,7 @@ class Holding(Struct, frozen=True):
     by_execution: bool = False
     """Each lot is of one execution; False where an older version kept one for each set of owners."""
     began: PositionAnswer | None = None
-    """The first certain answer that `base` was taken from: it is again once no doubt about it is left."""
+    """The first certain answer that `base` was taken from; it is used again once it is certain again."""
 
     @property
     def key(self) -> ContractKey:

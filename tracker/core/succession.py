@@ -101,7 +101,7 @@ def _same_creation(alert: Alert, gone: AlertState) -> bool:
     if texts[0] == texts[1]:
         return True
     record = gone.record
-    # One that was gone before it was read keeps the record of the one that it took over from.
+    # A record that was gone before it was read keeps the record of the one that it replaced.
     if record is not None and record.id.created_at == gone.alert.created_at and record.created_at is not None:
         return alert.created_at == record.created_at
     one, other = (_moment(text) for text in texts)

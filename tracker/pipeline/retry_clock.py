@@ -26,7 +26,7 @@ from tracker.core.stored_contracts import as_written, fill_in_again
 from tracker.core.succession import is_dated
 
 _EARLIER: Final = 8
-"""Contracts that are kept of those that a record's name had, at most."""
+"""The most contracts that are kept of those that a record's name had."""
 _KEEP_EVERY: Final = 15.0
 """Seconds after which our running time is journalled while a window is open; a crash loses no more than
 that.
@@ -186,7 +186,7 @@ class SeenRecords:
         return next((seen.at for seen in self._of_name(alert) if self._is_of(seen, alert)), None)
 
     def _of_name(self, alert: Alert) -> tuple[FirstSeen, ...]:
-        """Return what was seen by a record's name, the newest first."""
+        """Return the records seen under a record's name, the newest first."""
         seen = self._state.get(FIRST_SEEN, name_text(alert.id))
         return () if seen is None else (replace(seen, earlier=()), *seen.earlier)
 
