@@ -369,6 +369,19 @@ def test_moved_to_another_account_and_contract() -> None:
     assert seen(one.quantities, one.avg_price, one.open) == ({(ACC2, 8): 5}, 400, True)
 
 
+def test_average_goes_along_with_a_move() -> None:
+    """4 @ 2 and 4 @ 4 average to 3, also once 4 were sold and the rest goes to another account."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 4, 2)
+    day.fill(C95, 4, 4)
+    day.fill(C95, -4, 9)
+    opened_at = day.right().alert(A).opened_at
+    day.add(f.AdjustmentTold(day.now, ACC, 95, "transferred", day.now, moved_to=ACC2))
+    one = day.right().alert(A)
+    assert one.quantities == {(ACC2, 95): 4}
+    assert seen(one.avg_price, one.opened_at) == (3, opened_at)
+
+
 def test_told_assignment_names_its_cause() -> None:
     day = Day({"real-day-trading": {"TSLA": alert(P95)}})
     day.fill(P95, -5)

@@ -5,7 +5,7 @@ Owns their form only; how they are folded `lots` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -34,12 +34,21 @@ class Lot:
     unknown_cause: bool = False
 
 
+class Kept(NamedTuple):
+    """What an alert showed of lots some of which were sold: the average and the beginning go along."""
+
+    average: Decimal | None
+    opened_at: datetime | None
+
+
 class Arrival(NamedTuple):
     """What comes from another account or contract."""
 
     place: Place
     lots: Sequence[Lot]
     cause: str
+    kept: Mapping[int, Kept] = {}
+    """Of alerts that had sold a part of it."""
 
     @property
     def time(self) -> datetime:

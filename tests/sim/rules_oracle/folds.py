@@ -85,7 +85,7 @@ class Folds:
             given.decisions,
             given.adjustments,
             given.unsettled,
-            [(one.time, one.cause, [_words(lot) for lot in one.lots]) for one in given.incoming],
+            [(one.time, one.cause, one.kept, [_words(lot) for lot in one.lots]) for one in given.incoming],
             self._source.registry.readings,
         )
 

@@ -14,9 +14,9 @@ from itertools import groupby
 
 from tests.sim.rules_oracle.entries import BEGINNING, Adjustment, Decision, Kind, Unsettled
 from tests.sim.rules_oracle.facts import ZERO, Fact, OrderKey
-from tests.sim.rules_oracle.folded import Arrival, Folded, Given, Lot
+from tests.sim.rules_oracle.folded import Arrival, Folded, Given, Kept, Lot
 from tests.sim.rules_oracle.names import Reference
-from tests.sim.rules_oracle.tallies import Change, Did, Tally, tally_of
+from tests.sim.rules_oracle.tallies import Change, Did, tally_of
 
 Step = Decision | Adjustment | Unsettled | Arrival
 
@@ -137,11 +137,11 @@ class _Fold:
             )
             self._add(lot, owners)
 
-    def _add(self, lot: Lot, owners: Mapping[int, str]) -> None:
+    def _add(self, lot: Lot, owners: Mapping[int, str], kept: Mapping[int, Kept] | None = None) -> None:
         lot.index, lot.owners, lot.number = self._index, {}, len(self._out.lots)
         self._out.lots.append(lot)
         for alert, rule in owners.items():
-            self._own(lot, alert, rule)
+            self._own(lot, alert, rule, (kept or {}).get(alert))
 
     def _close(self, fact: Fact, signed: Decimal) -> Decimal:
         """Close what the execution closes, in the order of rule 3.1; return what is left of it."""
@@ -292,9 +292,7 @@ class _Fold:
             if old in owners and self._named.get((order, old), -1) < written:
                 self._name(order, old, new)
                 self._named[order, new] = written
-        shown = tally_of(self._out.changes, old)
-        # Where nothing was sold the lots' own prices make the average.
-        kept = shown if shown.reduced else None
+        kept = self._kept(old)
         for lot in self._out.lots:
             if old in lot.owners:
                 rule = lot.owners[old]
@@ -321,23 +319,29 @@ class _Fold:
         lot: Lot,
         alert: int,
         rule: str,
-        shown: Tally | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        """Give a lot to an alert; `shown` is what a record showed that it takes over from."""
+        """Give a lot to an alert; `kept` is what was shown of it elsewhere, or by another record."""
         lot.owners[alert] = rule
         self._note(
             alert,
             Did.OPENED,
             lot.quantity,
-            lot.price if shown is None else shown.average,
-            lot.time if shown is None else shown.opened_at or lot.time,
+            lot.price if kept is None else kept.average,
+            lot.time if kept is None else kept.opened_at or lot.time,
             "",
             rule,
             lot.order,
             lot.number,
-            reduced=shown is not None and shown.reduced,
+            reduced=kept is not None,
             lot_of=lot,
         )
+
+    def _kept(self, alert: int, ratio: Decimal = Decimal(1)) -> Kept | None:
+        """Return what an alert shows here; where nothing was sold the lots' own prices make the average."""
+        shown = tally_of(self._out.changes, alert)
+        average = None if shown.average is None else shown.average / ratio
+        return Kept(average, shown.opened_at) if shown.reduced else None
 
     def _disown(self, lot: Lot, alert: int, did: Did = Did.MOVED) -> None:
         del lot.owners[alert]
@@ -380,7 +384,7 @@ class _Fold:
             self._bring_to(self._out.position + total, arrival.time, arrival.cause)
             return
         for lot in arrival.lots:
-            self._add(replace(lot), lot.owners)
+            self._add(replace(lot), lot.owners, arrival.kept)
 
     def _shrink(self, size: Decimal, time: datetime, cause: str) -> None:
         """Rule 4.5: lots without owner, the opening balance among them, then owned ones, oldest first."""
@@ -409,6 +413,8 @@ class _Fold:
         assert adjustment.target is not None
         moved = [Lot(self._out.opening * ratio, None, BEGINNING, 0)] if self._out.opening else []
         self._out.opening = ZERO
+        owners = {alert for lot in self._out.lots if lot.quantity for alert in lot.owners}
+        kept = {alert: shown for alert in owners if (shown := self._kept(alert, ratio)) is not None}
         for lot in self._out.lots:
             if not lot.quantity:
                 continue
@@ -420,7 +426,8 @@ class _Fold:
                 )
             lot.owners = {}
             lot.quantity = ZERO
-        self._out.outgoing.append((adjustment.target, Arrival(adjustment.place, moved, adjustment.cause)))
+        arrival = Arrival(adjustment.place, moved, adjustment.cause, kept)
+        self._out.outgoing.append((adjustment.target, arrival))
 
     def _note(
         self,
