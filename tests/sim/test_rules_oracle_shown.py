@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.sim.rules_oracle import facts as f
-from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, A, B, Day, alert, shows
+from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, A, B, Day, alert, no_id, shows
 
 BOTH = {"real-day-trading": {"TSLA": alert(C95)}, "robindahood-alerts": {"TSLA": alert(C100)}}
 
@@ -152,3 +152,120 @@ def test_assignment_means_record_of_its_time() -> None:
     day.add(f.PersonDecided(day.now, "assign", bought, A, first["created_at"]))
     assert [orphan.created_at for orphan in day.right().orphans] == [first["created_at"]]
     assert not day.right().alert(A).shown
+
+
+def test_re_alert_gets_what_the_alert_before_it_was_found_too_late_for() -> None:
+    """A was away as 4 were bought and its 2 were sold, so the 4 are nobody's; then it bought 1 more.
+
+    The re-alert, written before the 4, takes over the 1 and owns the 4 by rule 1.5.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 2)
+    day.read({})
+    written = day.ago(0)
+    day.wait(5)
+    day.fill(C95, 4)
+    day.fill(C95, -2, ref=f"tracker:{A}")
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 0)
+    day.fill(C95, 1)
+    shows(day, A, 1)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=written)}})
+    shows(day, A, 5)
+
+
+def test_late_fill_of_another_account_goes_to_the_successor() -> None:
+    """Rules 2.2 and 2.4: a re-alert took over what A held of the contract, in one account.
+
+    In the other one 4 of A's order at 8 turn up, behind them 4 at 6 are bought and 4 are sold.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 2, 5, perm=1)
+    day.fill(C95, -2, 5)
+    day.fill(C95, 4, 7, account=ACC2)
+    day.wait(10)
+    records = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.read(records)
+    day.read(None)
+    day.fill(C95, 4, 8, perm=1, at=-5, live=False)
+    day.fill(C95, 4, 6)
+    day.fill(C95, -4, 9)
+    day.read(records)
+    shows(day, A, 8)
+    assert day.right().alert(A).avg_price == 7
+
+
+def test_later_fill_is_matched_with_its_whole_order() -> None:
+    """Rule 2.2: 8 are bought; an order sells 4 for nobody, 2 as an alert is there. The 8 were 1 after all."""
+    day = Day()
+    bought = day.fill(C95, 8)
+    day.fill(C95, -4, perm=2)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(60))}})
+    day.fill(C95, -2, perm=2)
+    day.correct(bought, 1)
+    shows(day, A, -5)
+
+
+def test_record_that_came_back_keeps_what_it_is_matched_to_since() -> None:
+    """A re-alert in another spelling took over A's 1; A is there again beside it, and shares that (rule 1.5).
+
+    A new order is matched to both. Its first fill, of 2, is older than the takeover and goes over with that;
+    its second one, of 3, is both's.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 1)
+    day.wait(10)
+    other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.read(other)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    day.fill(C95, 2, at=-20, perm=9, live=False)
+    day.fill(C95, 3, perm=9)
+    shows(day, A, 4)
+    shows(day, "Real Day Trading/TSLA", 6)
+
+
+def test_strong_rule_settles_for_a_closed_record() -> None:
+    """Rules 1.4 and 1.6: 3 were A's or B's. A was closed since; now its conid names them."""
+    vague = no_id(alert(C95, expiry=None))
+    day = Day({"real-day-trading": {"TSLA": vague}, "robindahood-alerts": {"TSLA": vague}})
+    day.fill(C95, 1, ref=f"tracker:{A}")
+    day.fill(C95, 3)
+    assert len(day.right().waiting("ambiguous")) == 1
+    day.fill(C95, -1, ref=f"tracker:{A}")
+    day.read({**day.records, "real-day-trading": {"TSLA": alert(C95, expiry=None)}})
+    shows(day, A, 0)
+    assert not day.right().waiting("ambiguous")
+
+
+def test_undated_record_that_comes_back_was_seen_before() -> None:
+    """Rule 1.6: it counts as created when first seen, also beside another spelling that it had in between."""
+    record = alert(C95, created=None)
+    day = Day({"real-day-trading": {"TSLA": record}})
+    other = {"Real Day Trading": {"TSLA": alert(C95, created="2026-11-18T11:00")}}
+    day.read(other)
+    day.wait(200)
+    day.fill(C95, 2)
+    day.wait(200)
+    day.read({"real-day-trading": {"TSLA": record}, **other})
+    shows(day, A, 2)
+
+
+def test_record_that_came_back_is_still_too_late() -> None:
+    """Rule 1.4: A was away as 4 were bought and its 2 were sold: the 4 stay nobody's.
+
+    It buys 1, which goes to another spelling that is younger than the 4. A is back, and shares the 1 only.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 2)
+    day.read({})
+    day.fill(C95, 4)
+    day.fill(C95, -2, ref=f"tracker:{A}")
+    day.wait(130)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 0)
+    day.fill(C95, 1)
+    other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.read(other)
+    shows(day, "Real Day Trading/TSLA", 1)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    shows(day, A, 1)

@@ -283,9 +283,8 @@ class Replay:
         found = self._match(order)
         found.alerts = {alert: rule for alert, rule in found.alerts.items() if alert not in heirs}
         if owners:
-            there = owners.keys() & self._decided_about(order)
             added = {
-                alert: rule for alert, rule in found.alerts.items() if rule in STRONG and alert not in there
+                alert: rule for alert, rule in found.alerts.items() if rule in STRONG and alert not in owners
             }
             self._decide_late(at, order, added)
             return
@@ -294,14 +293,6 @@ class Replay:
             found.alerts = {alert: rule for alert, rule in found.alerts.items() if rule in SETTLING}
         self._remember(order, found)
         self._decide_late(at, order, found.alerts)
-
-    def _decided_about(self, order: OrderKey) -> set[int]:
-        """Return who owns a lot of an order, or was ever found for it.
-
-        Another is the successor of one that was found too late for what is left, and so had nothing of it.
-        """
-        found = {alert for one in self.decisions if one.order == order for alert in one.rules}
-        return found | {alert for lot in self._lots_left(order) for alert in lot.owners}
 
     def _remember(self, order: OrderKey, found: Match) -> None:
         if found.rivals:
