@@ -82,9 +82,10 @@ class BrokerFeed:
         self._time: datetime | None = None
 
     def stopped(self) -> None:
-        """Take in that the process is over: half an answer is forgotten with it."""
+        """Take in that the process is over: half an answer, and half a proof, are forgotten with it."""
         self._rows, self._began, self._listed, self._orders_owed = None, False, None, 0
         self._sweeps.clear()
+        self._ended.clear()
 
     def frame(self, frame: Frame) -> None:
         """Take in one frame, in the order of the journal."""
