@@ -42,6 +42,8 @@ class Morning:
         """Name of an order that can still fill -> contract, and what is left."""
         self._executions: dict[str, dict[str, Any]] = {}
         """Name of an execution in force -> its order's name, and its quantity."""
+        self._silent: set[str] = set()
+        """Executions that are never pushed."""
         self._numbers = iter(range(1, 10_000))
 
     def text(self) -> str:
@@ -78,6 +80,8 @@ class Morning:
         ]
 
     def _add(self, do: str, later: float = 0.0, **values: Any) -> None:
+        if not values.get("push", True):
+            self._silent.add(values["name"])
         self._events.append((round(self._at + later, 2), do, values))
 
     def _name(self) -> str:
@@ -155,8 +159,12 @@ class Morning:
             self._add("cancel", order=order)
 
     def _repeat(self) -> None:
-        if self._executions:
-            self._add("repeat", execution=self._rng.choice(sorted(self._executions)), times=2)
+        if not self._executions:
+            return
+        execution = self._rng.choice(sorted(self._executions))
+        # Pushed after an answer that contains it, it would count as made after it.
+        if execution not in self._silent:
+            self._add("repeat", execution=execution, times=2)
 
     def _trouble(self) -> None:
         """Let something go wrong, and be well again soon."""
