@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.gateway_rig import MemorySink, real_now
+from tests.support.status_rig import logged
 from tracker.core.journal_entries import FirstSweepOver, SweepQuiet
 from tracker.core.model import Source
 from tracker.gateway.capture_sink import CaptureFailed, CaptureSink, Fatal
@@ -39,7 +40,9 @@ def reason_of(sink: MemorySink, on_commit: Hear) -> str:
 def test_failed_callback_is_not_the_journal() -> None:
     """A callback that fails costs no frame, and is not taken for a failure of the journal."""
     sink = MemorySink()
-    reason = reason_of(sink, broken)
+    with logged() as lines:
+        reason = reason_of(sink, broken)
+    assert "in broken" in "".join(lines), "the log shows where it failed"
     assert sink.fields(Source.LINK) == [("first_sweep",)]
     assert "cannot schedule new futures" in reason
     assert "did not take" not in reason

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from loguru import logger
+
 from tracker.core.journal_entries import Entry, Fields
 from tracker.core.model import CommissionReport, ExecutionKey, Source
 
@@ -30,7 +32,7 @@ class Sink(Protocol):
         ...
 
     def contains(self, key: ExecutionKey) -> bool:
-        """Say whether this execution is journalled in a form that could be read.
+        """Return whether this execution is journalled in a form that could be read.
 
         False for one that was journalled but could not be decoded, so that a sweep can bring a better one.
         """
@@ -111,6 +113,8 @@ class CaptureSink:
         try:
             self._on_commit()
         except Exception as error:
+            # A bug of ours: the reason alone would not show where it is.
+            logger.exception("what follows a commit failed; the frames are in the journal")
             verb = "is" if len(frames) == 1 else "are"
             raise self.fail(
                 f"{_count(frames)} {verb} in the journal, and what was to be done next failed,"
