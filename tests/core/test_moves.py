@@ -56,6 +56,16 @@ class Moving(Held):
         return held(self, NEW.con_id)
 
 
+def listed_with_five_more() -> Moving:
+    """Return a story in which one of the new contract was bought, and 6 of it are listed in the end."""
+    story = Moving(10, unmatched)
+    story.decide = matched(SUCCESSOR)
+    story.tell(execution(exec_id(7), 1, at=95, contract=NEW, perm_id=7))
+    story.answer_with(position(10, contract=STOCK), position(1, contract=NEW))
+    story.answer_with(position(6, contract=NEW))
+    return story
+
+
 def test_merger_keeps_the_alert_open() -> None:
     """10 at 2.50 become 5 at 5; selling these closes the alert."""
     story = Moving(10)
@@ -127,11 +137,7 @@ def test_undone_merger_gives_everything_back() -> None:
 
 def test_known_difference_of_the_new_contract_is_explained() -> None:
     """One of the new contract had been traded, so 5 more than that were unexplained."""
-    story = Moving(10, unmatched)
-    story.decide = matched(SUCCESSOR)
-    story.tell(execution(exec_id(7), 1, at=95, contract=NEW, perm_id=7))
-    story.answer_with(position(10, contract=STOCK), position(1, contract=NEW))
-    story.answer_with(position(6, contract=NEW))
+    story = listed_with_five_more()
     found = {row.con_id: row.amount for row in story.state.find(DIFFERENCES, "open", "1")}
     assert found == {STOCK.con_id: -10, NEW.con_id: 5}
     story.say(BECAME, "0.5")
@@ -141,11 +147,7 @@ def test_known_difference_of_the_new_contract_is_explained() -> None:
 
 def test_word_on_the_new_contract_contains_what_came() -> None:
     """The 6 listed were noted as they are, before the merger was told that brought 5 of them."""
-    story = Moving(10, unmatched)
-    story.decide = matched(SUCCESSOR)
-    story.tell(execution(exec_id(7), 1, at=95, contract=NEW, perm_id=7))
-    story.answer_with(position(10, contract=STOCK), position(1, contract=NEW))
-    story.answer_with(position(6, contract=NEW))
+    story = listed_with_five_more()
     story.note(Source.PERSON, "adjust", BECAME, "adjusted", "", "as listed", "")
     story.say(BECAME, "0.5")
     assert (story.of_new(), quantity(story, SUCCESSOR)) == (6, 1)

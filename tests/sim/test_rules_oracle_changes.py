@@ -5,6 +5,7 @@ Written from the rules page before they were run; each names its rule.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -88,14 +89,19 @@ def test_first_answer_of_a_connection_proves_nothing() -> None:
     assert seen(opening.quantity, opening.confirmed) == (0, True)
 
 
+def answer_with_fourteen(day: Day, meanwhile: Callable[[], object]) -> None:
+    """Ask for positions after a sweep, let something happen, and answer that 14 shares are held."""
+    day.sweep()
+    day.add(f.PositionsAsked(day.now, 1))
+    meanwhile()
+    held = {(ACC, 7): Decimal(14), (ACC, 55): Decimal(1)}
+    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now))
+
+
 def test_disturbed_answer_shows_no_difference() -> None:
     """While positions were told another contract was traded: the answer is not compared."""
     day = bought_ten()
-    day.sweep()
-    day.add(f.PositionsAsked(day.now, 1))
-    day.fill(C95, 1)
-    held = {(ACC, 7): Decimal(14), (ACC, 55): Decimal(1)}
-    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now))
+    answer_with_fourteen(day, lambda: day.fill(C95, 1))
     assert not day.right().waiting("unexplained")
 
 
@@ -103,11 +109,7 @@ def test_correction_disturbs_an_answer() -> None:
     """While positions were told a correction came: whether they contain it nobody knows."""
     day = bought_ten()
     exec_id = day.fill(C95, 2)
-    day.sweep()
-    day.add(f.PositionsAsked(day.now, 1))
-    day.correct(exec_id, 1)
-    held = {(ACC, 7): Decimal(14), (ACC, 55): Decimal(1)}
-    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now))
+    answer_with_fourteen(day, lambda: day.correct(exec_id, 1))
     assert not day.right().waiting("unexplained")
 
 
