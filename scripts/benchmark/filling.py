@@ -23,8 +23,8 @@ from benchmark.streams import Plan
 from tests.support.abusive_clients import CLIENTS, KINDS
 
 _SETTLED_SECONDS = 3.5
-"""After the start: the tracker asks for positions again after 3 s if some are unconfirmed, and where it
-is not, nothing says that no question follows, so there is no condition to wait for."""
+"""Wait after the start: the tracker requests positions again after 3 s if some are unconfirmed. If none are,
+nothing shows that no request follows, so there is no condition to wait for."""
 _PAGES = 20
 
 

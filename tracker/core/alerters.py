@@ -77,11 +77,11 @@ class AlerterNames:
         return self._keys.get(plain, plain)
 
     def same(self, one: str, other: str) -> bool:
-        """Say whether two names mean the same alerter."""
+        """Return whether two names mean the same alerter."""
         return self.key(one) == self.key(other)
 
     def knows(self, name: str) -> bool:
-        """Say whether the table or the settings list this alerter; others are alerters all the same."""
+        """Return whether the table or the settings list this alerter; others are alerters all the same."""
         return canonical(name) in self._keys
 
     def title(self, name: str) -> str:

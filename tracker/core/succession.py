@@ -75,7 +75,7 @@ def former_name(alert: AlertId, newest: int) -> AlertId:
 
 
 def is_former_name(name: AlertId, alert: AlertId) -> bool:
-    """Tell whether a name is one that `former_name` gave to what had the alert's identity."""
+    """Return whether `former_name` gave this name to what had the alert's identity before."""
     return name.created_at.startswith(f"{alert.created_at}{_UNTIL}".lstrip())
 
 

@@ -32,7 +32,7 @@ class Undecodables:
         self._came[root] = min(version, self._came.get(root, version))
 
     def came(self, exec_id: str) -> bool:
-        """Tell whether an execution, or an earlier version of it, ever came unreadable."""
+        """Return whether an execution, or an earlier version of it, ever came unreadable."""
         root, version = _of(exec_id)
         return root in self._came and self._came[root] <= version
 

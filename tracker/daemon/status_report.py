@@ -87,7 +87,7 @@ def _version(package: str) -> str:
 
 
 def health(pump: Pump) -> dict[str, Any]:
-    """Say whether the daemon works; trouble that ends without restarting it, such as a lost link, does not
+    """Return whether the daemon works; trouble that ends without restarting it, such as a lost link, does not
     count.
     """
     away = pump.away
@@ -95,7 +95,7 @@ def health(pump: Pump) -> dict[str, Any]:
 
 
 def ready(pump: Pump, link: LinkState) -> dict[str, Any]:
-    """Say whether a fill at this moment would reach its alert."""
+    """Return whether a fill at this moment would reach its alert."""
     reasons = list(health(pump)["reasons"])
     if not link.subscribed:
         reasons.append(f"link {link.state.value}: {link.reason}")
