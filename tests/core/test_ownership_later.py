@@ -275,6 +275,7 @@ def test_owner_that_is_gone_shares_with_no_successor() -> None:
     story.created[OTHER] = 0
     story.tell(execution(exec_id(1), 4))
     newer = ALERT._replace(alerter="RobinDaHood", created_at="2025-11-18T15:50:00")
+    story.created[newer] = 1
     story.decide = matched(newer, OTHER)
     rematch(story, 1)
     assert [lot.owners for lot in holding(story).lots] == [(ALERT, OTHER)]
@@ -285,9 +286,27 @@ def test_owner_that_is_gone_shares_with_no_successor() -> None:
 def test_successor_alone_changes_no_owner_of_one_that_is_gone() -> None:
     story = DatedStory()
     story.tell(execution(exec_id(1), 4))
-    story.decide = matched(ALERT._replace(created_at="2025-11-18T15:50:00"))
+    newer = ALERT._replace(created_at="2025-11-18T15:50:00")
+    story.created[newer] = 1
+    story.decide = matched(newer)
     rematch(story, 1)
     assert places(story) == []
+
+
+def test_second_spelling_shares_with_the_successor_of_one_that_is_gone() -> None:
+    """Rule 1.5: the record of its own spelling takes over, so the other one, which the conid names, shares.
+
+    The successor is too young to be matched itself. Found by seed 1030000693.
+    """
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 4))
+    respelled = ALERT._replace(alerter="RobinDaHood", created_at="2025-11-18T15:45:00")
+    newer = ALERT._replace(created_at="2025-11-18T15:50:00")
+    story.created |= {respelled: 1, newer: 300}
+    story.decide = matched(respelled)
+    rematch(story, 1)
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(newer))
+    assert (quantity(story, newer), quantity(story, respelled)) == (4, 4)
 
 
 def test_namesake_of_an_owner_without_lots_owns_what_is_left() -> None:

@@ -134,7 +134,9 @@ def _any_of_the_name(real: Any) -> Any:
 
 
 def _exact_spelling(real: Any) -> Any:
-    return lambda one, other, contract, names: one[:2] == other[:2]
+    return lambda alerts, gone, *more: [
+        alert for alert in real(alerts, gone, *more) if alert.id[:2] == gone[:2]
+    ]
 
 
 def _last_trade_date_only(real: Any) -> Any:
@@ -207,7 +209,9 @@ MUTATIONS: Final = (
         ((store_changes, "same_alert_among", _any_of_the_name),),
     ),
     Mutation("2.4", "nothing goes over to a successor", ((StoreChanges, "_new_succession", always([])),)),
-    Mutation("2.4", "a successor needs the same spelling", ((store_changes, "same_name", _exact_spelling),)),
+    Mutation(
+        "2.4", "a successor needs the same spelling", ((store_changes, "records_like", _exact_spelling),)
+    ),
     Mutation("2.5", "the symbol is the only ticker", ((matching, "tickers_of", lambda real: _symbol_only),)),
     Mutation("2.6", "the last trade date only", ((matching, "days_of", _last_trade_date_only),)),
     Mutation("2.7", "an adjusted contract is like any", ((matching, "adjustment_of", always("")),)),

@@ -39,7 +39,7 @@ from tracker.core.alert_updates import OWNERSHIP, ClosingPolicy
 from tracker.core.alerters import AlerterNames
 from tracker.core.ledger import Ledger
 from tracker.core.matching import match_execution
-from tracker.core.model import Alert, AlertId, Execution, Frame, Match, Rule, Source
+from tracker.core.model import Alert, Execution, Frame, Match, Rule, Source
 from tracker.core.ownership import Circumstances
 from tracker.core.ports import AlertStore
 from tracker.core.state import (
@@ -244,16 +244,13 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
         again.considered(deciding, execution.key, looked_at)
         return match_execution(execution, looked_at, early_fill=EARLY_FILL, owns=now.owns, skew=now.skew)
 
-    def find_alert(execution: Execution, alert: AlertId) -> Alert | None:
-        return next((each for each in looked_at if each.id == alert), None)
-
     begin = partial(
         Ledger,
         again.state,
         decide,
         policy=ClosingPolicy(world.options.policy),
         accounts=world.feed.watched,
-        find_alert=find_alert,
+        candidates=lambda execution: looked_at,
     )
     ledger, frames = begin(), frames_of(again)
     for step in world.steps:

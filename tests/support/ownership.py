@@ -32,13 +32,14 @@ class DatedStory(Story):
             self.owned.append(now.owns(ALERT))
             return self.decide(fill)
 
-        self.ledger = Ledger(self.state, decide, policy=self.policy, find_alert=self._find)
+        self.ledger = Ledger(self.state, decide, policy=self.policy, candidates=self._records)
 
-    def _find(self, fill: Execution, alert: AlertId) -> Alert | None:
-        if alert not in self.created:
-            return None
-        at = START + timedelta(seconds=self.created[alert])
-        return Alert(alert, False, at, frozenset({NVDA.con_id}), "NVDA", is_option=True)
+    def _records(self, fill: Execution) -> list[Alert]:
+        con_ids = frozenset({NVDA.con_id})
+        return [
+            Alert(alert, False, START + timedelta(seconds=at), con_ids, "NVDA", is_option=True)
+            for alert, at in self.created.items()
+        ]
 
 
 def rematch(story: Story, number: int) -> None:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, timedelta, tzinfo
-from functools import partial
 from typing import Final
 
 from tracker.core.alert_updates import (
@@ -83,7 +82,7 @@ from tracker.core.model import (
     Unmatched,
 )
 from tracker.core.orders import Orders
-from tracker.core.ownership import BookingVerdict, Decide, FindAlert, Ownership
+from tracker.core.ownership import BookingVerdict, Candidates, Decide, Ownership
 from tracker.core.positions import Positions
 from tracker.core.record_changes import RecordChanges
 from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, LedgerState
@@ -94,7 +93,6 @@ from tracker.core.state_rows import (
     ContractKey,
     Holding,
 )
-from tracker.core.succession import same_name
 from tracker.core.undecodables import Undecodables
 
 _IN_RUNS: Final = (Execution, CommissionReport, OrderStatus, OpenOrder)
@@ -105,8 +103,9 @@ class Ledger:
     """Apply facts to the ledger's state.
 
     `accounts` empty watches every account; `zone` is that of the accounts' midnight. `decide` matches an
-    execution against the alerts that the store has now, `find_alert` returns one of those. `ran` says for how
-    many seconds we ran with a readable store. `settle` ends a batch: it puts the updates into the outbox.
+    execution against the alerts that the store has now, `candidates` returns those that it may belong to.
+    `ran` says for how many seconds we ran with a readable store. `settle` ends a batch: it puts the updates
+    into the outbox.
     """
 
     def __init__(
@@ -118,7 +117,7 @@ class Ledger:
         accounts: Collection[str] = (),
         zone: tzinfo = UTC,
         names: AlerterNames | None = None,
-        find_alert: FindAlert = lambda execution, alert: None,
+        candidates: Candidates = lambda execution: (),
         ran: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._state = state
@@ -130,10 +129,10 @@ class Ledger:
             state,
             self._positions,
             decide,
-            find_alert,
+            candidates,
             self._needs_person,
             ran,
-            partial(same_name, names=names),
+            names,
             self._folded,
         )
         self._orders = Orders(state, self._touch)

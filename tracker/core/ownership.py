@@ -23,6 +23,7 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
+from tracker.core.alerters import AlerterNames
 from tracker.core.decision_log import DecisionLog, Ruling
 from tracker.core.entries import current_record, in_every_account
 from tracker.core.journal_entries import WHOLE, PartAssigned
@@ -33,7 +34,6 @@ from tracker.core.model import (
     LIVE,
     Alert,
     AlertId,
-    Contract,
     Execution,
     ExecutionKey,
     Frame,
@@ -66,6 +66,7 @@ from tracker.core.state_rows import (
     owners_key,
     owners_of,
 )
+from tracker.core.succession import records_like, successor_among
 
 
 class Circumstances(NamedTuple):
@@ -79,8 +80,8 @@ class Circumstances(NamedTuple):
 
 Decide: TypeAlias = Callable[[Execution, Circumstances], Match]
 """Match an execution against the alerts that the store has now."""
-FindAlert: TypeAlias = Callable[[Execution, AlertId], Alert | None]
-"""Return the present record of an alert that an execution may belong to."""
+Candidates: TypeAlias = Callable[[Execution], Sequence[Alert]]
+"""Return the records that an execution may belong to, as the store has them now."""
 
 
 class BookingVerdict(NamedTuple):
@@ -105,22 +106,22 @@ class Ownership:
         state: LedgerState,
         positions: Positions,
         decide: Decide,
-        find_alert: FindAlert,
+        candidates: Candidates,
         needs_person: Callable[[BookedExecution], None],
         ran: Callable[[], float],
-        same_name: Callable[[AlertId, AlertId, Contract], bool],
+        names: AlerterNames,
         folded: Callable[[AlertId], Iterable[ContractKey]],
     ) -> None:
         self._state = state
         self._positions = positions
         self._decide = decide
-        self._find_alert = find_alert
+        self._candidates = candidates
         self._needs_person = needs_person
         self._orders = OrderOwnership(state, needs_person)
         self._log = DecisionLog(state, positions, folded)
         self._parts = PartOwnership(state, self._orders, self._log, self._remember, needs_person)
         self._ran = ran
-        self._same_name = same_name
+        self._names = names
         self.skew = timedelta(0)
 
     # As an execution is booked
@@ -279,20 +280,27 @@ class Ownership:
         self._orders.show(order.order, booked, new)
 
     def _without_successors(self, execution: Execution, left: Sequence[Lot], match: Match) -> Match:
-        """Leave out the alerts that have the name of a lot's owner that is no longer in the store.
+        """Leave out the successors of the lots' owners that are no longer in the store.
 
         Such an alert takes over from that owner when the store is compared, and does not share with it.
         """
+        if not isinstance(match, Matched):
+            return match
         owners = {owner for lot in left for owner in lot.owners}
         gone = [owner for owner in owners if self._find_alert(execution, owner) is None]
-        if not gone or not isinstance(match, Matched):
-            return match
-        named = [
-            (alert, rule)
-            for alert, rule in match.alerts
-            if alert in gone or not any(self._same_name(alert, owner, execution.contract) for owner in gone)
-        ]
+        successors = {self._successor(execution, owner) for owner in gone}
+        named = [(alert, rule) for alert, rule in match.alerts if alert not in successors]
         return replace(match, alerts=tuple(named)) if named else Unmatched("", match.rejected)
+
+    def _successor(self, execution: Execution, gone: AlertId) -> AlertId | None:
+        """Return the record that takes over what one that is gone owns of the execution's contract."""
+        state = self._state.get(ALERTS, alert_text(gone)) or AlertState(gone)
+        there = records_like(self._candidates(execution), gone, [execution.contract], self._names)
+        found = successor_among(there, state, execution.contract)
+        return None if found is None else found.id
+
+    def _find_alert(self, execution: Execution, alert: AlertId) -> Alert | None:
+        return next((each for each in self._candidates(execution) if each.id == alert), None)
 
     def _note_in_vain(self, frame: Frame, order: OrderOwners, match: Matched) -> None:
         """Note once, also across restarts, that alerts were found for an order of which nothing is left."""

@@ -33,6 +33,35 @@ def same_name(one: AlertId, other: AlertId, contract: Contract, names: AlerterNa
     return alert_key(one, contract, names) == alert_key(other, contract, names)
 
 
+def records_like(
+    alerts: Iterable[Alert], gone: AlertId, contracts: Collection[Contract], names: AlerterNames
+) -> list[Alert]:
+    """Return the other records of the alerter and ticker: those of the same spelling first, then the newest.
+
+    The ticker is spelled as for one of these contracts.
+    """
+
+    def place(alert: Alert) -> tuple[bool, float, AlertId]:
+        began = alert.began_at.timestamp() if alert.began_at is not None else 0.0
+        return alert.id[:2] != gone[:2], -began, alert.id
+
+    found = {
+        alert
+        for alert in alerts
+        if alert.id != gone and any(same_name(alert.id, gone, contract, names) for contract in contracts)
+    }
+    return sorted(found, key=place)
+
+
+def successor_among(alerts: Collection[Alert], gone: AlertState, contract: Contract) -> Alert | None:
+    """Return the record that continues the one that is gone in what it owns of a contract.
+
+    All `alerts` have its name, in the order of `records_like`.
+    """
+    same = same_alert_among(alerts, gone, [contract])
+    return same or next((alert for alert in alerts if takes_over(alert, gone, contract)), None)
+
+
 def same_alert_among(
     alerts: Iterable[Alert], gone: AlertState, contracts: Collection[Contract] = ()
 ) -> Alert | None:

@@ -21,8 +21,6 @@ from tracker.core.journal_entries import Arriving, DecidedAgain, read_entry
 from tracker.core.ledger import Ledger
 from tracker.core.limits import clean_text
 from tracker.core.model import (
-    Alert,
-    AlertId,
     BrokerFact,
     CommissionReport,
     End,
@@ -35,7 +33,7 @@ from tracker.core.model import (
     Source,
     Undecodable,
 )
-from tracker.core.ownership import Circumstances
+from tracker.core.ownership import Candidates, Circumstances
 from tracker.core.state import UNDECODED
 from tracker.core.state_rows import ContractKey
 from tracker.journal.journal import Journal, JournalFailed
@@ -43,8 +41,6 @@ from tracker.pipeline.careful_match import CarefulMatch
 from tracker.pipeline.rollback import LedgerMemory
 
 Normalise = Callable[[Frame], BrokerFact | None]
-Candidates = Callable[[Execution], Sequence[Alert]]
-"""Returns the records that an execution may belong to."""
 
 _AGAIN: Final = 1000
 """The most frames that are decided again at a start."""
@@ -96,7 +92,7 @@ class FrameDecider:
             self._decide,
             **rules._asdict(),
             names=names,
-            find_alert=self._find_alert,
+            candidates=candidates,
             ran=ran,
         )
         self._memory = LedgerMemory(self.ledger, journal.state)
@@ -283,9 +279,6 @@ class FrameDecider:
             match = self._match.without(execution, candidates, rejected, now)
         self._journal.considered(self._deciding, execution.key, candidates)
         return match
-
-    def _find_alert(self, execution: Execution, alert: AlertId) -> Alert | None:
-        return next((each for each in self._candidates(execution) if each.id == alert), None)
 
 
 def _says_again(frame: Frame) -> bool:

@@ -7,7 +7,7 @@ what it finds is journalled and applied by the pump.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
@@ -25,7 +25,7 @@ from tracker.core.journal_entries import (
 from tracker.core.ledger import Ledger
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import same_contract
-from tracker.core.model import Alert, AlertId, Contract, Execution, ExecutionKey, Match, Matched
+from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
 from tracker.core.order_owners import owners_so_far, settle
 from tracker.core.ownership import Circumstances
 from tracker.core.packed_lots import LotsByOrder
@@ -40,7 +40,7 @@ from tracker.core.state_rows import (
     alert_text,
     owners_of,
 )
-from tracker.core.succession import former_name, is_dated, same_alert_among, same_name, takes_over
+from tracker.core.succession import former_name, is_dated, records_like, same_alert_among, takes_over
 from tracker.pipeline.careful_match import CarefulMatch
 from tracker.pipeline.retry_clock import RetryClock
 
@@ -242,21 +242,10 @@ class StoreChanges:
         newest = max((mine.last.seq for _, mine in owned), default=0)
         return former_name(alert_state.alert, newest)
 
-    def _records_like(self, alert_state: AlertState, executions: Iterable[Execution]) -> list[Alert]:
-        """Return the other records of the alerter and ticker: those of the same spelling first, then the
-        newest.
-        """
-        found: dict[Alert, None] = {}
-        for execution in executions:
-            for alert in self._candidates(execution):
-                if alert.id != alert_state.alert and self._is_like(alert, alert_state, execution.contract):
-                    found[alert] = None
-
-        def place(alert: Alert) -> tuple[bool, float, AlertId]:
-            began = alert.began_at.timestamp() if alert.began_at is not None else 0.0
-            return alert.id[:2] != alert_state.alert[:2], -began, alert.id
-
-        return sorted(found, key=place)
+    def _records_like(self, alert_state: AlertState, executions: Sequence[Execution]) -> list[Alert]:
+        """Return the other records of the alerter and ticker, in the order in which they take over."""
+        there = [alert for execution in executions for alert in self._candidates(execution)]
+        return records_like(there, alert_state.alert, [each.contract for each in executions], self._names)
 
     def _last_executions(self, alert_state: AlertState, holding: Holding) -> list[Execution]:
         """Return an execution of a contract, by which the store finds the records about it."""
@@ -269,9 +258,6 @@ class StoreChanges:
         last = alert_state.shown.last_order_update if alert_state.shown is not None else None
         booked = self._state.get(EXECUTIONS, f"{last['account']} {last['exec_id']}") if last else None
         return [] if booked is None else [booked.execution]
-
-    def _is_like(self, alert: Alert, alert_state: AlertState, contract: Contract) -> bool:
-        return same_name(alert.id, alert_state.alert, contract, self._names)
 
     # Records that show what is another's
 

@@ -15,7 +15,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Entry
 from tracker.core.ledger import Ledger
 from tracker.core.matching import match_execution
-from tracker.core.model import Alert, AlertId, Execution, Frame, Match
+from tracker.core.model import Execution, Frame, Match
 from tracker.core.ownership import Circumstances
 from tracker.core.ports import AlertStore
 from tracker.core.state import LedgerState, MemoryLedgerState, Table
@@ -86,11 +86,8 @@ def rehearse(
         candidates = store.candidates(execution)
         return match_execution(execution, candidates, early_fill=early_fill, names=names, **met._asdict())
 
-    def find_alert(execution: Execution, alert: AlertId) -> Alert | None:
-        return next((each for each in store.candidates(execution) if each.id == alert), None)
-
     overlay = Overlay(state)
-    trial = Ledger(overlay, decide, policy=policy, names=names, find_alert=find_alert, zone=zone)
+    trial = Ledger(overlay, decide, policy=policy, names=names, candidates=store.candidates, zone=zone)
     for number, entry in enumerate(entries):
         frame = Frame(FIRST_REHEARSED + number, now, 0, entry.SOURCE, entry.fields)
         trial.apply(frame, None)
