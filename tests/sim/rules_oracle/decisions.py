@@ -376,6 +376,10 @@ class Replay:
             if named is None:
                 return
             rules = {named.number: PERSON}
+            owners = self.fold_of(order.holding).owners.get(order, {})
+            if self.persons.decided(order) and owners.keys() == rules.keys():
+                # It is so already by a person's word: nothing is decided, and nothing can be taken back.
+                return
         if self.persons.take(order, event):
             place, number = self._behind_booked(order.holding), event.number
             there = frozenset(alert.number for alert in self.registry.present)
