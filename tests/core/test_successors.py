@@ -127,6 +127,16 @@ def test_record_that_is_back_is_matched_itself() -> None:
     assert row.successor is None
 
 
+def test_order_of_a_record_that_is_back_goes_on_for_it() -> None:
+    """Its lots went to a successor, its sale opened none. Nothing in the journal says yet that it is back."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -1, at=1, perm_id=2))
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.tell(execution(exec_id(3), -5, at=9, perm_id=2))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (-2, 0)
+
+
 def test_successor_that_is_gone_said_what_its_forerunner_said() -> None:
     """Found in the store before a crash, and gone from it since: the next successor is judged by that."""
     story = DatedStory()

@@ -131,7 +131,8 @@ class Ownership:
         order = self._orders.known(execution)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
-            match: Match = with_successors(self._state, Matched(order.match.alerts))
+            alerts = {self._owner_now(execution, alert): rule for alert, rule in order.match.alerts}
+            match: Match = Matched(tuple(alerts.items()))
         elif order is not None and order.settled:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
         elif order is not None:
@@ -145,7 +146,7 @@ class Ownership:
         at_booking: list[AlertId] = []
         younger: list[tuple[AlertId, Rule, datetime]] = []
         known = order.claims if order is not None else ()
-        claims = {current_record(self._state, claim.alert): claim for claim in known}
+        claims = {self._owner_now(execution, claim.alert): claim for claim in known}
         second = second_of(execution.time)
         for alert, rule in match.alerts:
             claim = claims.get(alert)
@@ -160,6 +161,14 @@ class Ownership:
             else:
                 younger.append((alert, rule, began))
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
+
+    def _owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
+        """Return who took over from an owner, the owner itself where the store has its record again."""
+        now = current_record(self._state, owner)
+        if now == owner or self._find_alert(execution, owner) is None:
+            return now
+        self._remember(execution, owner)
+        return owner
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
         """Return the order's first fill, which may be the new one."""
