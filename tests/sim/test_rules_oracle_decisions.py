@@ -366,17 +366,6 @@ def test_late_sale_computes_no_match_again() -> None:
     shows(day, A, 0)
 
 
-def test_dismissed_is_never_matched_again() -> None:
-    day = Day({"real-day-trading": {}})
-    exec_id = day.fill(C95, 2)
-    day.decide("dismiss", exec_id)
-    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(5))}})
-    shows(day, A, None)
-    day.decide("undo", exec_id)
-    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(5))}})
-    shows(day, A, None)
-
-
 def test_ambiguity_needs_strong_rule() -> None:
     """Two share alerts agree; one goes: still ambiguous. A conid that names it settles it."""
     day = Day({"real-day-trading": {"TSLA": alert(None)}, "robindahood-alerts": {"TSLA": alert(None)}})
@@ -384,83 +373,6 @@ def test_ambiguity_needs_strong_rule() -> None:
     assert len(day.right().waiting("ambiguous")) == 1
     day.read({"real-day-trading": {"TSLA": alert(None)}})
     shows(day, A, None)
-    assert len(day.right().waiting("ambiguous")) == 1
-
-
-def test_undone_assignment_ends_from_now() -> None:
-    """Rule 4.6: of 3 assigned 1 was sold; undone: the alert loses the 2 that are left."""
-    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
-    exec_id = day.fill(C95, 3)
-    day.decide("assign", exec_id, A)
-    day.fill(C95, -1)
-    day.decide("undo", exec_id)
-    shows(day, A, 0)
-    assert day.right().unowned((ACC, 95)) == 2
-
-
-def test_undone_assignment_shows_what_was_closed_before() -> None:
-    """A bought and sold 2 at 4; a fill of another contract is assigned and taken back: A shows that trip."""
-    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
-    day.fill(C100, 2, 4, at=-30)
-    day.fill(C100, -2, 5, at=-20)
-    exec_id = day.fill(C95, 3, at=-10)
-    day.decide("assign", exec_id, A)
-    day.decide("undo", exec_id)
-    shows(day, A, 0)
-    assert day.right().alert(A).avg_price == Decimal(4)
-
-
-def test_undone_assignment_gives_back_to_rule() -> None:
-    """A had 3 by its conid, B was given them and sold 1; undone: A has the 2 that are left, B is closed."""
-    day = Day({"real-day-trading": {"TSLA": alert(C95)}, "robindahood-alerts": {"TSLA": alert(C100)}})
-    exec_id = day.fill(C95, 3)
-    day.decide("assign", exec_id, B)
-    shows(day, A, 0)
-    shows(day, B, 3)
-    day.fill(C95, -1)
-    day.decide("undo", exec_id)
-    shows(day, A, 2)
-    shows(day, B, 0)
-
-
-def test_undone_order_is_never_matched_again() -> None:
-    """Rule 1.6: neither its lots, behind a restart, nor what it fills later."""
-    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
-    exec_id = day.fill(C95, 3, perm=9)
-    day.decide("assign", exec_id, A)
-    day.decide("undo", exec_id)
-    day.add(f.Stopped(day.now, killed=True))
-    day.add(f.Started(day.now))
-    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(5))}})
-    day.fill(C95, 2, perm=9)
-    shows(day, A, None)
-    assert day.right().unowned((ACC, 95)) == 5
-
-
-def test_undone_dismissal_waits_again() -> None:
-    """Two share alerts agree. Dismissed it waits for nobody; undone it waits, also once a rival goes."""
-    day = Day({"real-day-trading": {"TSLA": alert(None)}, "robindahood-alerts": {"TSLA": alert(None)}})
-    exec_id = day.fill(STK, 10, 100)
-    day.decide("dismiss", exec_id)
-    assert not day.right().waiting("ambiguous")
-    day.decide("undo", exec_id)
-    assert len(day.right().waiting("ambiguous")) == 1
-    day.read({"real-day-trading": {"TSLA": alert(None)}})
-    shows(day, A, None)
-    assert len(day.right().waiting("ambiguous")) == 1
-
-
-def test_earlier_decision_undone_leaves_later_one() -> None:
-    """Dismissed, then assigned; the dismissal taken back: A keeps it. The assignment too: it waits again."""
-    day = Day({"real-day-trading": {"TSLA": alert(None)}, "robindahood-alerts": {"TSLA": alert(None)}})
-    exec_id = day.fill(STK, 10, 100)
-    day.decide("dismiss", exec_id, number=1)
-    day.decide("assign", exec_id, A, number=2)
-    day.decide("undo", exec_id, number=1)
-    shows(day, A, 10)
-    day.decide("undo", exec_id, number=2)
-    shows(day, A, 0)
-    assert day.right().unowned((ACC, STK.con_id)) == 10
     assert len(day.right().waiting("ambiguous")) == 1
 
 

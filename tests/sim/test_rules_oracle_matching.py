@@ -439,48 +439,6 @@ def test_record_that_came_back_has_its_own_successor() -> None:
     shows(day, "Real Day Trading/TSLA", 5)
 
 
-def test_undone_assignment_goes_to_the_successor() -> None:
-    """Given twice to who has it; a re-alert has the 7 by now, and the second word is taken back."""
-    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
-    exec_id = day.fill(C95, 7, 6)
-    day.decide("assign", exec_id, A, number=1)
-    day.decide("assign", exec_id, A, number=2)
-    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
-    day.fill(C95, -3)
-    day.decide("undo", exec_id, number=2)
-    shows(day, A, 4)
-    assert day.right().orphans == ()
-
-
-def test_undone_assignment_goes_to_a_record_that_is_there_again() -> None:
-    """A and B own 7; given to B, which went to A and is back. Undone, both own 7 again."""
-    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
-    exec_id = day.fill(C95, 7, 6)
-    other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(2))}}
-    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
-    shows(day, "Real Day Trading/TSLA", 7)
-    day.decide("assign", exec_id, "Real Day Trading/TSLA", number=1)
-    day.read({"real-day-trading": {"TSLA": alert(C95)}})
-    shows(day, A, 7)
-    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
-    day.decide("undo", exec_id, number=1)
-    shows(day, A, 7)
-    shows(day, "Real Day Trading/TSLA", 7)
-
-
-def test_assignment_of_what_is_assigned_already_leaves_nothing_to_undo() -> None:
-    """Given to A twice, handed to its re-alert; A is back, of another contract: nothing is taken back."""
-    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
-    exec_id = day.fill(STK, 7, 6)
-    day.decide("assign", exec_id, A, number=1)
-    day.decide("assign", exec_id, A, number=2)
-    day.read({"real-day-trading": {"TSLA": alert(None, created=day.ago(2))}})
-    shows(day, A, 7)
-    day.read({"real-day-trading": {"TSLA": alert(C95)}})
-    day.decide("undo", exec_id, number=2)
-    shows(day, A, 0)
-
-
 def test_record_named_at_a_close_makes_a_reference() -> None:
     """Rule 2.1: nobody lists the alerter, but its record is there: 2 sold are the free 1, then 1 of B's 3."""
     day = Day({"robindahood-alerts": {"TSLA": alert(C95)}, "somebody-else": {"TSLA": alert(C100)}})

@@ -376,16 +376,23 @@ class Replay:
             if named is None:
                 return
             rules = {named.number: PERSON}
-            owners = self.fold_of(order.holding).owners.get(order, {})
-            if self.persons.decided(order) and owners.keys() == rules.keys():
-                # It is so already by a person's word: nothing is decided, and nothing can be taken back.
-                return
+        owners = dict(self.fold_of(order.holding).owners.get(order, {}))
+        if kind is Kind.ASSIGN and self.persons.decided(order) and owners.keys() == rules.keys():
+            # It is so already by a person's word: nothing is decided, and nothing can be taken back.
+            return
         if self.persons.take(order, event):
-            place, number = self._behind_booked(order.holding), event.number
-            there = frozenset(alert.number for alert in self.registry.present)
-            self._write(
-                Decision(kind, event.at, order.holding, place, order, rules, number=number, present=there)
+            made = Decision(
+                kind,
+                event.at,
+                order.holding,
+                self._behind_booked(order.holding),
+                order,
+                rules,
+                number=event.number,
+                present=frozenset(alert.number for alert in self.registry.present),
+                before=owners,
             )
+            self._write(made)
 
     def _one_ticker(self, alert: int, keys: set[str]) -> bool:
         """Tell whether these spell one ticker (rule 2.5): of what the alert had, else of anything."""

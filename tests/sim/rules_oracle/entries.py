@@ -57,6 +57,8 @@ class Decision:
     """A person's: its own, of an UNDO that of what it takes back, 0 for the last about the order."""
     present: frozenset[int] = frozenset()
     """Of an UNDO: the alerts whose records are in the store."""
+    before: Mapping[int, str] = field(default_factory=dict)
+    """Of a person's: who owned the order as it was made."""
 
     def renamed(self, old: int, new: int) -> Decision:
         """Return it with another name of the same alert."""
@@ -68,6 +70,7 @@ class Decision:
             self,
             rules={now(alert): rule for alert, rule in self.rules.items()},
             closed_at={now(alert): time for alert, time in self.closed_at.items()},
+            before={now(alert): rule for alert, rule in self.before.items()},
             old=now(self.old),
             new=now(self.new),
         )

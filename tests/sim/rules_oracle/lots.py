@@ -246,7 +246,7 @@ class _Fold:
                 made[at] = (made[at][0], previous)
                 return
         else:
-            made.append((decision, dict(owners)))
+            made.append((decision, dict(decision.before)))
             previous = dict(decision.rules)
         self._out.owners[decision.order] = dict(previous)
         self._named |= {(decision.order, alert): self._written[id(decision)] for alert in previous}

@@ -1,0 +1,150 @@
+"""Hand-worked days of the rules' oracle: what a person takes back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tests.sim.rules_oracle import facts as f
+from tests.support.oracle_day import ACC, C95, C100, STK, A, B, Day, alert, shows
+
+
+def test_undone_assignment_goes_to_the_successor() -> None:
+    """Given twice to who has it; a re-alert has the 7 by now, and the second word is taken back."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    exec_id = day.fill(C95, 7, 6)
+    day.decide("assign", exec_id, A, number=1)
+    day.decide("assign", exec_id, A, number=2)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    day.fill(C95, -3)
+    day.decide("undo", exec_id, number=2)
+    shows(day, A, 4)
+    assert day.right().orphans == ()
+
+
+def test_undone_assignment_goes_to_a_record_that_is_there_again() -> None:
+    """A and B own 7; given to B, which went to A and is back. Undone, both own 7 again."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    exec_id = day.fill(C95, 7, 6)
+    other = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(2))}}
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    shows(day, "Real Day Trading/TSLA", 7)
+    day.decide("assign", exec_id, "Real Day Trading/TSLA", number=1)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 7)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
+    day.decide("undo", exec_id, number=1)
+    shows(day, A, 7)
+    shows(day, "Real Day Trading/TSLA", 7)
+
+
+def test_assignment_of_what_is_assigned_already_leaves_nothing_to_undo() -> None:
+    """Given to A twice, handed to its re-alert; A is back, of another contract: nothing is taken back."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    exec_id = day.fill(STK, 7, 6)
+    day.decide("assign", exec_id, A, number=1)
+    day.decide("assign", exec_id, A, number=2)
+    day.read({"real-day-trading": {"TSLA": alert(None, created=day.ago(2))}})
+    shows(day, A, 7)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    day.decide("undo", exec_id, number=2)
+    shows(day, A, 0)
+
+
+def test_dismissed_is_never_matched_again() -> None:
+    day = Day({"real-day-trading": {}})
+    exec_id = day.fill(C95, 2)
+    day.decide("dismiss", exec_id)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(5))}})
+    shows(day, A, None)
+    day.decide("undo", exec_id)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(5))}})
+    shows(day, A, None)
+
+
+def test_undone_assignment_ends_from_now() -> None:
+    """Rule 4.6: of 3 assigned 1 was sold; undone: the alert loses the 2 that are left."""
+    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
+    exec_id = day.fill(C95, 3)
+    day.decide("assign", exec_id, A)
+    day.fill(C95, -1)
+    day.decide("undo", exec_id)
+    shows(day, A, 0)
+    assert day.right().unowned((ACC, 95)) == 2
+
+
+def test_undone_assignment_shows_what_was_closed_before() -> None:
+    """A bought and sold 2 at 4; a fill of another contract is assigned and taken back: A shows that trip."""
+    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
+    day.fill(C100, 2, 4, at=-30)
+    day.fill(C100, -2, 5, at=-20)
+    exec_id = day.fill(C95, 3, at=-10)
+    day.decide("assign", exec_id, A)
+    day.decide("undo", exec_id)
+    shows(day, A, 0)
+    assert day.right().alert(A).avg_price == Decimal(4)
+
+
+def test_undone_assignment_gives_back_to_rule() -> None:
+    """A had 3 by its conid, B was given them and sold 1; undone: A has the 2 that are left, B is closed."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}, "robindahood-alerts": {"TSLA": alert(C100)}})
+    exec_id = day.fill(C95, 3)
+    day.decide("assign", exec_id, B)
+    shows(day, A, 0)
+    shows(day, B, 3)
+    day.fill(C95, -1)
+    day.decide("undo", exec_id)
+    shows(day, A, 2)
+    shows(day, B, 0)
+
+
+def test_undone_order_is_never_matched_again() -> None:
+    """Rule 1.6: neither its lots, behind a restart, nor what it fills later."""
+    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
+    exec_id = day.fill(C95, 3, perm=9)
+    day.decide("assign", exec_id, A)
+    day.decide("undo", exec_id)
+    day.add(f.Stopped(day.now, killed=True))
+    day.add(f.Started(day.now))
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(5))}})
+    day.fill(C95, 2, perm=9)
+    shows(day, A, None)
+    assert day.right().unowned((ACC, 95)) == 5
+
+
+def test_undone_dismissal_waits_again() -> None:
+    """Two share alerts agree. Dismissed it waits for nobody; undone it waits, also once a rival goes."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}, "robindahood-alerts": {"TSLA": alert(None)}})
+    exec_id = day.fill(STK, 10, 100)
+    day.decide("dismiss", exec_id)
+    assert not day.right().waiting("ambiguous")
+    day.decide("undo", exec_id)
+    assert len(day.right().waiting("ambiguous")) == 1
+    day.read({"real-day-trading": {"TSLA": alert(None)}})
+    shows(day, A, None)
+    assert len(day.right().waiting("ambiguous")) == 1
+
+
+def test_earlier_decision_undone_leaves_later_one() -> None:
+    """Dismissed, then assigned; the dismissal taken back: A keeps it. The assignment too: it waits again."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}, "robindahood-alerts": {"TSLA": alert(None)}})
+    exec_id = day.fill(STK, 10, 100)
+    day.decide("dismiss", exec_id, number=1)
+    day.decide("assign", exec_id, A, number=2)
+    day.decide("undo", exec_id, number=1)
+    shows(day, A, 10)
+    day.decide("undo", exec_id, number=2)
+    shows(day, A, 0)
+    assert day.right().unowned((ACC, STK.con_id)) == 10
+    assert len(day.right().waiting("ambiguous")) == 1
+
+
+def test_undone_assignment_knows_who_owned_before_it() -> None:
+    """Of an order's two sales of a second the first is booked last, as A owns it: undone, A has none."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    second = day.fill(STK, -1, 5, perm=1, exec_id="0000e0d5.00000002.01.01")
+    day.decide("assign", second, A, number=1)
+    shows(day, A, -1)
+    day.fill(STK, -8, 7, perm=1, at=-1, exec_id="0000e0d5.00000001.01.01")
+    shows(day, A, -9)
+    day.decide("undo", second, number=1)
+    shows(day, A, 0)
