@@ -78,3 +78,16 @@ def test_takeover_of_what_is_shared_already_changes_nothing() -> None:
     folded = fold(start(), lots, [succession(ONE, TWO)])
     mine = next(each for each in folded.holding.alerts if each.alert == TWO)
     assert (mine.quantity, mine.avg_price) == (Decimal(4), Decimal(6))
+
+
+def test_takeover_of_what_is_shared_already_passes_on_no_sale() -> None:
+    """A sale reduced what one had. Two has all that is left of it, and nothing of two's own was sold: so who
+    takes over from two, and has the lot at 8 already, counts the lot at 4 at its own price. It has 10 at 6.
+
+    Found by seed 1010003538.
+    """
+    lots = [entry(1, 5, "1"), entry(2, 5, "12", price="4"), entry(3, -5)]
+    lots.append(replace(entry(4, 5, price="8"), owners=(TWO, NEW)))
+    folded = fold(start(), lots, [succession(ONE, TWO), succession(TWO, at=61)])
+    (mine,) = folded.holding.alerts
+    assert (mine.alert, mine.quantity, mine.avg_price) == (NEW, Decimal(10), Decimal(6))

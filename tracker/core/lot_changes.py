@@ -349,7 +349,7 @@ class LotChanges:
                 last_exec_id=newest.last_exec_id,
                 last_account=newest.last_account,
                 last=newest.last,
-                sold=before.sold or mine.sold,
+                sold=mine.sold or (before.sold and bool(more)),
             )
         return given
 
