@@ -1,7 +1,7 @@
 """Break each rule about the broker's word and about orders in the core, and count the lives that notice.
 
 `python -m tests.sim.broker_mutations [--search 200] [--enough 2] [RULE ...]`, as `rule_mutations` does, in
-lives in which positions change without fills. It is no test of the suite.
+lives in which positions change without fills. The suite lives only one of them.
 """
 
 from __future__ import annotations

@@ -57,6 +57,8 @@ class Changes:
         self._sold = rng.choice((0.0, 0.5, 0.9))
         self._grows = Random(f"owned positions that grow of {seed}")
         self._growing = self._grows.choice((0.0, 0.1, 0.2))
+        self._owned = Random(f"owned positions that change of {seed}")
+        self._owned_rate = self._owned.choice((0.0, 0.02, 0.05))
         self._waits = Random(f"a person who waits of {seed}")
         self.patient = self._waits.random() < 0.4
         """Whether a person says why a position changed only once two answers have settled it."""
@@ -106,14 +108,28 @@ class Changes:
         if self._grows.random() >= self._growing:
             return []
         waiting = {(row.account, row.con_id) for row in state.every(DIFFERENCES) if not row.over}
-        owned = {(row.account, row.contract.con_id): row.held for row in state.every(HOLDINGS) if row.owners}
-        keys = sorted(key for key, held in owned.items() if self._at(key) * held > 0 and key not in waiting)
+        keys = [key for key in self._of_alerts(state) if key not in waiting]
         if not keys:
             return []
         key = self._grows.choice(keys)
         held, more = self._at(key), self._grows.randint(1, 9)
         self.happened["more of what is owned"] += 1
         return [self._hold(key, held + (more if held > 0 else -more), _noted(key))]
+
+    def changed(self, state: LedgerState) -> list[Event]:
+        """Return what changes of a position of which an alert owns a part, mostly nothing."""
+        if self._owned.random() >= self._owned_rate:
+            return []
+        keys = self._of_alerts(state)
+        if not keys:
+            return []
+        key = self._owned.choice(keys)
+        contract = self._broker.contract(key[1])
+        if contract.sec_type == "OPT" and self._owned.random() < 0.5:
+            self.happened["owned option delivered"] += 1
+            return self._delivered(key, self._owned)
+        self.happened["owned contract split"] += 1
+        return self._split_of(contract, self._owned)
 
     def sold(self, state: LedgerState) -> tuple[AccountContract, Decimal] | None:
         """Return a position of which an alert owns a part, and how much of it is closed now.
@@ -142,9 +158,10 @@ class Changes:
 
     def _split(self) -> list[Event]:
         contract = self._stock()
-        if contract is None:
-            return []
-        text = self.rng.choice(_RATIOS)
+        return [] if contract is None else self._split_of(contract, self.rng)
+
+    def _split_of(self, contract: PaperContract, rng: Random) -> list[Event]:
+        text = rng.choice(_RATIOS)
         return [
             self._hold(key, self._whole(held * _ratio(text)), Reason(key[0], split=text))
             for key, held in self._held(contract)
@@ -194,22 +211,24 @@ class Changes:
 
     def _assign(self) -> list[Event]:
         """Have some of the options that were sold assigned."""
-        return self._delivered(-1)
+        return self._some_delivered(-1)
 
     def _exercise(self) -> list[Event]:
-        return self._delivered(1)
+        return self._some_delivered(1)
 
-    def _delivered(self, sign: int) -> list[Event]:
+    def _some_delivered(self, sign: int) -> list[Event]:
         keys = [
             key
             for key, held in self._broker.positions.items()
             if held * sign > 0 and self._broker.contract(key[1]).sec_type == "OPT"
         ]
-        if not keys:
-            return []
-        key = self.rng.choice(keys)
+        return self._delivered(self.rng.choice(keys), self.rng) if keys else []
+
+    def _delivered(self, key: AccountContract, rng: Random) -> list[Event]:
+        """Have some of an option delivered: an assignment where it was sold, else an exercise."""
         held, contract = self._at(key), self._broker.contract(key[1])
-        count = self.rng.randint(1, int(abs(held)))
+        sign = 1 if held > 0 else -1
+        count = rng.randint(1, int(abs(held)))
         stock = next(
             one for one in self._broker.contracts if (one.symbol, one.sec_type) == (contract.symbol, "STK")
         )
@@ -226,6 +245,11 @@ class Changes:
         held = {key[1] for key, quantity in self._broker.positions.items() if quantity}
         stocks = [one for one in self._broker.contracts if one.sec_type == "STK" and one.con_id in held]
         return self.rng.choice(stocks) if stocks else None
+
+    def _of_alerts(self, state: LedgerState) -> list[AccountContract]:
+        """Return the positions of which an alert owns a part, and which the broker still has on that side."""
+        owned = {(row.account, row.contract.con_id): row.held for row in state.every(HOLDINGS) if row.owners}
+        return sorted(key for key, held in owned.items() if self._at(key) * held > 0)
 
     def _held(self, contract: PaperContract) -> list[tuple[AccountContract, Decimal]]:
         positions = self._broker.positions.items()

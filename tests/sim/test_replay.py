@@ -31,9 +31,10 @@ from loguru import logger
 from msgspec import structs
 
 from tests.sim.clock import NEW_YORK, START
+from tests.sim.inline import Inline
 from tests.sim.options import Options, draw
 from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR
-from tests.sim.world import Inline, World
+from tests.sim.world import World
 from tests.support.fakes import MemoryAlerts, Records
 from tracker.core.alert_updates import OWNERSHIP, ClosingPolicy
 from tracker.core.alerters import AlerterNames

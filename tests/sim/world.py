@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from loguru import logger
 from msgspec.structs import replace
@@ -29,6 +28,7 @@ from tests.sim.ended_days import EndedDays
 from tests.sim.fates import Fates, SimCrash, SimJournal
 from tests.sim.first_answers import FirstAnswers
 from tests.sim.gateway import SimGateway
+from tests.sim.inline import Inline
 from tests.sim.late_reports import LateReports
 from tests.sim.latecomers import Latecomers
 from tests.sim.neighbour import Neighbour
@@ -58,25 +58,12 @@ _CALM_ROUNDS: Final = 60
 """Steps within which everything must come right once the faults are off."""
 _SETTLING_ROUNDS: Final = 120
 """The same where two answers must agree, some minutes apart."""
+_QUIET_ROUNDS: Final = 15
+"""Steps in which two answers agree where nothing else goes wrong."""
 _MOST_DAYS_OFF: Final = 2
 """Days off in one life, so that no option expires in it."""
 _LOOKS: Final = 300
 """Looks at the store within one pump, which ends when nothing is left to do."""
-
-Answer = TypeVar("Answer")
-
-
-class Inline(Executor):
-    """Run each call at once, so that a life is the same every time; a crash is one of the whole process."""
-
-    def submit(self, call: Callable[..., Answer], /, *args: Any, **more: Any) -> Future[Answer]:
-        future: Future[Answer] = Future()
-        try:
-            future.set_result(call(*args, **more))
-        except Exception as error:
-            # Handed to whoever awaits, as a real executor does.
-            future.set_exception(error)
-        return future
 
 
 class World:
@@ -313,11 +300,14 @@ class World:
 
     def _change(self, changes: Changes) -> None:
         """Change positions without fills, tell why, and ask as the tracker does while something is open."""
-        for events in (changes.happen(), changes.grown(self.journal.state)):
+        state = self.journal.state
+        for events in (changes.happen(), changes.grown(state), owned := changes.changed(state)):
             for event in events:
                 self.tell(f"broker holds {event.position}")
             # Apart: of two that are of one contract the gateway must not learn the first one last.
             self.gateway.hear(events)
+        if owned:
+            self._quiet(changes)
         self._say_why(changes)
         if (sold := changes.sold(self.journal.state)) is not None:
             self.trader.close(*sold)
@@ -326,6 +316,28 @@ class World:
         if self.session is not None and self.session.started and changes.rng.random() < 0.3:
             self.session.want_sweep()
             self.session.want_positions()
+
+    def _quiet(self, changes: Changes) -> None:
+        """Let some minutes pass without trades, in which a difference is settled and explained."""
+        for _ in range(_QUIET_ROUNDS):
+            if self.session is None or self.gateway.silent:
+                return
+            session = self._serve(20)
+            if self._say_why(changes):
+                self._pump()
+            if session.idle:
+                session.want_sweep()
+                session.want_positions()
+
+    def _serve(self, seconds: float) -> SimSession:
+        """Let so much time pass, and have all be heard and decided that the gateway says."""
+        self.clock.advance(seconds)
+        self.gateway.release()
+        assert self.session is not None
+        self.session.receive(500)
+        self.session.tick()
+        self._pump()
+        return self.session
 
     def _say_why(self, changes: Changes) -> bool:
         """Have a person say why a position changed, where one does; tell whether one did."""
@@ -442,20 +454,15 @@ class World:
         swept = 0
         changed = self.changes is not None
         for _ in range(_SETTLING_ROUNDS if changed else _CALM_ROUNDS):
-            self.clock.advance(20 if changed else 0.5)
-            self.gateway.release()
-            assert self.session is not None
-            self.session.receive(500)
-            self.session.tick()
-            self._pump()
+            session = self._serve(20 if changed else 0.5)
             if self.changes is not None and self.changes.patient and self._say_why(self.changes):
                 self._pump()
             self.neighbour.settle(self.pumps)
-            if self.session.idle and not self.gateway.queue:
+            if session.idle and not self.gateway.queue:
                 swept += 1
                 if swept <= 2 or changed:
-                    self.session.want_sweep()
-                    self.session.want_positions()
+                    session.want_sweep()
+                    session.want_positions()
             if swept > 2 and not self.neighbour.busy:
                 with suppress(checks.Broken):
                     self._finished()
@@ -473,7 +480,7 @@ class World:
             gap.closed_how not in ("", "person") for gap in self.journal.state.every(GAPS)
         )
         if self.changes is not None:
-            self.feed.sometimes.update(self.changes.happened)
+            self.feed.sometimes |= self.changes.happened
             self.feed.sometimes["position adjustment"] = len(self.feed.now().adjustments)
             self.feed.sometimes["lagging answer"] = self.feed.lagged
         checks.check_end(records, self.feed, self.journal.state)
