@@ -150,6 +150,19 @@ def test_lone_fill_takes_one_commit(tmp_path: Path) -> None:
         assert desk.pump.counts.fills == desk.pump.counts.alerts_updated == 1
 
 
+def test_frames_can_be_decided_without_writing(tmp_path: Path) -> None:
+    """As the rows of a report are: the file is written once, by the next pump."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.run_pump()
+        before = desk.alerts_path.read_text()
+        desk.append(buy(1, 4))
+        asyncio.run(desk.pump.decide())
+        assert len(list(desk.journal.state.every(EXECUTIONS))) == 1
+        assert desk.alerts_path.read_text() == before
+        desk.run_pump()
+        assert shown(desk)["position"]["quantity"] == 4
+
+
 def test_neighbours_change_precedes_next_fill(tmp_path: Path) -> None:
     """What another program changed is compared before the next fill is decided."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:

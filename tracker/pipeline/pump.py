@@ -219,6 +219,15 @@ class Pump:
             self._compared_early = False
             self._compare.set()
 
+    async def decide(self) -> None:
+        """Decide all journalled frames; the alerts are written by the next `pump`.
+
+        The rows of a large report change the same alerts over and over, so writing them once is enough. The
+        store was read by an earlier `pump`.
+        """
+        while await self._catch_up():
+            self._publish()
+
     async def _wait(self) -> None:
         timeout = None
         if self._delivery.pending:

@@ -125,9 +125,10 @@ class _StandaloneRun:
             if frames:
                 self._journal.append(self._journal.last_connection_no, now(), frames)
                 # The journal remembers a limited number of lookups, so each batch is decided at once.
-                await pump.pump()
+                await pump.decide()
             taken += len(frames)
             self._progress.at("taking in the Flex report", min(taken, flex.executions), flex.executions)
+        await pump.pump()
         return importer.result
 
     async def _apply_journalled(self) -> Pump:
