@@ -36,6 +36,7 @@ from tracker.core.state import ALERTS
 from tracker.core.state_rows import ContractKey, alert_text
 
 OTHER = AlertId("demslayer", "NVDA", "2025-11-18T15:42:30", 700100200)
+OTHER_CALL = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
 
 
 def average(story: Story, alert: AlertId) -> Value:
@@ -112,6 +113,40 @@ def test_successor_takes_one_waiting_contract_of_two() -> None:
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR), taken)
     story.tell(End(EndOf.EXECUTIONS, 900))
     assert (quantity(story), quantity(story, SUCCESSOR)) == (3, 4)
+
+
+def two_contracts() -> tuple[DatedStory, AlertId, AlertId]:
+    """Tell of a record that owned 4 of NVDA and got another conid by then, and has sold 3 of that.
+
+    The newer record is of NVDA again, and takes that over.
+    """
+    story = DatedStory()
+    respelled = ALERT._replace(option_conid=OTHER_CALL.con_id)
+    story.created[respelled], story.strikes[respelled] = 0, Decimal(125)
+    story.decide = matched(respelled)
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), 3, at=1, perm_id=2, contract=OTHER_CALL))
+    story.tell(execution(exec_id(3), -3, at=2, perm_id=3, contract=OTHER_CALL))
+    story.created, story.strikes = {SUCCESSOR: 300}, {SUCCESSOR: Decimal("122.5")}
+    story.note(Source.STORE, "replaced", *alert_fields(respelled), *alert_fields(SUCCESSOR))
+    return story, respelled, SUCCESSOR
+
+
+def test_order_of_another_contract_stays_with_the_record_that_is_gone() -> None:
+    """Rule 2.4: who took over one contract takes over nothing of the other, and what it orphans is told."""
+    story, gone, successor = two_contracts()
+    events = story.tell(execution(exec_id(4), 2, at=9, perm_id=2, contract=OTHER_CALL))
+    assert [lot.owners for lot in holding(story, OTHER_CALL.con_id).lots] == [(gone,)]
+    assert quantity(story, successor) == 4
+    assert orphans(events) == [(gone.name, "2")]
+
+
+def test_bust_gives_nothing_to_the_successor_of_another_contract() -> None:
+    story, gone, successor = two_contracts()
+    void = replace(execution(exec_id(3, 2), -3, at=2, perm_id=3, contract=OTHER_CALL), quantity=Decimal(0))
+    story.tell(void)
+    assert [lot.owners for lot in holding(story, OTHER_CALL.con_id).lots] == [(gone,)]
+    assert quantity(story, successor) == 4
 
 
 def test_record_that_is_back_is_matched_itself() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from tests.support.facts import ACCOUNT, ALERT, NVDA, START, Story, alert_fields, exec_id
@@ -21,6 +22,8 @@ class DatedStory(Story):
 
     def __init__(self, *values: Any, **more: Any) -> None:
         self.created: dict[AlertId, float] = {}
+        self.strikes: dict[AlertId, Decimal] = {}
+        """Of the records that name a strike."""
         self.circumstances: list[Circumstances] = []
         self.owned: list[bool] = []
         """Whether ALERT owned a part of the contract as each was matched."""
@@ -35,9 +38,17 @@ class DatedStory(Story):
         self.ledger = Ledger(self.state, decide, policy=self.policy, candidates=self._records)
 
     def _records(self, fill: Execution) -> list[Alert]:
-        con_ids = frozenset({NVDA.con_id})
         return [
-            Alert(alert, False, START + timedelta(seconds=at), con_ids, "NVDA", is_option=True)
+            Alert(
+                alert,
+                False,
+                START + timedelta(seconds=at),
+                frozenset({alert.option_conid or NVDA.con_id}),
+                "NVDA",
+                is_option=True,
+                strike=self.strikes.get(alert),
+                right="C",
+            )
             for alert, at in self.created.items()
         ]
 

@@ -118,12 +118,6 @@ def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution 
     return booked
 
 
-def with_successors(state: LedgerState, match: Matched) -> Matched:
-    """Replace records that are gone by those that took over."""
-    alerts = {current_record(state, alert): rule for alert, rule in match.alerts}
-    return replace(match, alerts=tuple(alerts.items()))
-
-
 def owners_so_far(state: LedgerState, match: Matched, lots: Iterable[Lot]) -> Matched:
     """Return who owns an order of which these lots are left, with successors of records that are gone.
 

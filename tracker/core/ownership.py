@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
 from tracker.core.decision_log import DecisionLog, Ruling
-from tracker.core.entries import current_record, in_every_account
+from tracker.core.entries import in_every_account
 from tracker.core.journal_entries import WHOLE, PartAssigned
 from tracker.core.lot_changes import second_of
 from tracker.core.lot_rows import Lot
@@ -50,7 +50,6 @@ from tracker.core.order_owners import (
     owners_so_far,
     settle,
     settled_by,
-    with_successors,
 )
 from tracker.core.ownership_rows import OrderOwners, OwnershipKind, RetryWindow
 from tracker.core.packed_lots import of_order
@@ -131,8 +130,7 @@ class Ownership:
         order = self._orders.known(execution)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
-            alerts = {self._owner_now(execution, alert): rule for alert, rule in order.match.alerts}
-            match: Match = Matched(tuple(alerts.items()))
+            match: Match = Matched(self._owners_now(execution, order.match.alerts))
         elif order is not None and order.settled:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
         elif order is not None:
@@ -162,12 +160,29 @@ class Ownership:
                 younger.append((alert, rule, began))
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
 
+    def _owners_now(
+        self, execution: Execution, owners: Iterable[tuple[AlertId, Rule]]
+    ) -> tuple[tuple[AlertId, Rule], ...]:
+        """Replace owners whose records are gone by those that took over."""
+        return tuple({self._owner_now(execution, owner): rule for owner, rule in owners}.items())
+
     def _owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
-        """Return who took over from an owner, the owner itself where the store has its record again."""
-        now = current_record(self._state, owner)
-        if now == owner or self._find_alert(execution, owner) is None:
-            return now
-        self._remember(execution, owner)
+        """Return who took over from an owner, the owner itself where the store has its record again.
+
+        Who took over another contract takes over nothing of the execution's.
+        """
+        row = self._state.get(ALERTS, alert_text(owner))
+        if row is None or row.successor is None:
+            return owner
+        if self._find_alert(execution, owner) is not None:
+            self._remember(execution, owner)
+            return owner
+        while row is not None and row.successor is not None:
+            after = self._state.get(ALERTS, alert_text(row.successor))
+            record = self._find_alert(execution, row.successor) or (after.record if after else None)
+            if row.record and record and not successor_among([record], row, execution.contract):
+                break
+            owner, row = row.successor, after
         return owner
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
@@ -362,7 +377,7 @@ class Ownership:
         if order.settled != PERSON or not made:
             return None
         # Records may have been renamed or replaced since.
-        before = with_successors(self._state, Matched(made[0].before)).alerts
+        before = self._owners_now(booked.execution, made[0].before)
         old = Matched(before) if before else Unmatched("a person took the assignment back")
         match = made[0].was or old
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
@@ -399,6 +414,26 @@ class Ownership:
     def owns(self, alert: AlertId, contracts: Iterable[ContractKey]) -> bool:
         """Return whether a record owns a part of one of these contracts, waiting executions included."""
         return any(alert in self._owners(key) for key in contracts)
+
+    def hand_on(self, frame: Frame, alert: AlertId, contracts: Iterable[ContractKey]) -> set[AlertId]:
+        """Give what was folded late for a record to its successor, where that takes over the contract."""
+        successors: set[AlertId] = set()
+        for key in contracts:
+            last = self._last_execution(key, alert)
+            new = alert if last is None else self._owner_now(last, alert)
+            if new != alert and self.succeed(frame, alert, new, [key], whole=False):
+                successors.add(new)
+        return successors
+
+    def _last_execution(self, key: ContractKey, alert: AlertId) -> Execution | None:
+        """Return the last execution of a record's part of a contract, None where it never had one."""
+        holding = self._positions.with_all_booked(key)
+        mine = [each for each in holding.alerts if each.alert == alert] if holding is not None else []
+        if holding is None or not mine:
+            return None
+        last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))
+        assert last is not None, "a position names an execution of the state"
+        return last.execution
 
     def succeed(
         self, frame: Frame, old: AlertId, new: AlertId, contracts: Iterable[ContractKey], *, whole: bool

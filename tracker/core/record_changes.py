@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable
 from msgspec.structs import replace
 
 from tracker.core.alert_updates import EventKind, TrackerEvent, nothing_owned, partners_of, positions_of
-from tracker.core.entries import current_record
 from tracker.core.model import AlertId, AlertUpdate, Frame
 from tracker.core.ownership import Ownership
 from tracker.core.state import ALERTS, OUTBOX, LedgerState
@@ -81,13 +80,15 @@ class RecordChanges:
             self._state.put(OUTBOX, Delivery(shown, frame.seq, frame.received_at))
             self._touch([new])
 
-    def hand_on(self, frame: Frame, alert: AlertId, contracts: Iterable[ContractKey]) -> None:
+    def hand_on(self, frame: Frame, alert: AlertId, contracts: Collection[ContractKey]) -> None:
         """Give a successor what was folded late for a record whose lots it had taken over."""
         row = self._state.get(ALERTS, alert_text(alert))
         if row is not None and row.successor is not None:
-            new = current_record(self._state, alert)
-            if self._ownership.succeed(frame, alert, new, contracts, whole=False):
-                self._touch([new])
+            self._touch(self._ownership.hand_on(frame, alert, contracts))
+            if row.gone and self._ownership.owns(alert, contracts):
+                # Its successor takes over nothing of these contracts; another record may.
+                self._state.put(ALERTS, replace(row, successor=None))
+                self._left[alert] = None
 
     def gone(self, alert: AlertId) -> None:
         """Note that the store no longer has a record."""
