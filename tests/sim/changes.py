@@ -163,7 +163,7 @@ class Changes:
     def _split_of(self, contract: PaperContract, rng: Random) -> list[Event]:
         text = rng.choice(_RATIOS)
         return [
-            self._hold(key, self._whole(held * _ratio(text)), Reason(key[0], split=text))
+            self._hold(key, self._whole(held * _ratio(text), contract), Reason(key[0], split=text))
             for key, held in self._held(contract)
         ]
 
@@ -177,7 +177,7 @@ class Changes:
         events = []
         for key, held in self._held(contract):
             target = (key[0], into.con_id)
-            more = self._whole(held * _ratio(text))
+            more = self._whole(held * _ratio(text), into)
             if self._at(target) * more < 0:
                 continue
             reason = Reason(key[0], becomes=str(into.con_id), ratio=text)
@@ -258,9 +258,10 @@ class Changes:
     def _at(self, key: AccountContract) -> Decimal:
         return self._broker.positions.get(key, Decimal(0))
 
-    def _whole(self, quantity: Decimal) -> Decimal:
-        """Return what is left where parts of a share are paid out."""
-        return quantity if self._fractional else Decimal(int(quantity))
+    def _whole(self, quantity: Decimal, contract: PaperContract) -> Decimal:
+        """Return what is left where parts of a share, or of an option, are paid out."""
+        parts = self._fractional and contract.sec_type == "STK"
+        return quantity if parts else Decimal(int(quantity))
 
     def _hold(self, key: AccountContract, quantity: Decimal, reason: Reason | None = None) -> Event:
         if reason is not None:
