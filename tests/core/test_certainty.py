@@ -178,6 +178,26 @@ def test_unproven_day_between_leaves_the_balance_unconfirmed() -> None:
     assert (base(story), held(story), holding(story).baseline) == (12, 8, Baseline.SNAPSHOT)
 
 
+def test_balance_taken_stands_when_the_day_before_it_is_proven() -> None:
+    """10 were listed before a day that nobody saw whole, 8 after it and 4 sold; it is proven later.
+
+    A fill from before the sale that comes late leaves the opening balance as it is.
+    """
+    story = Story()
+    story.snapshot(position(10))
+    story.note(Source.LINK, "down", "lost")
+    story.session += 1
+    story.now += timedelta(days=1)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.tell(execution(exec_id(1), -4, at=86400))
+    story.sweep(request=901)
+    story.snapshot(position(8))
+    assert (base(story), held(story), holding(story).baseline) == (12, 8, Baseline.SNAPSHOT)
+    story.note(Source.FLEX, "covered", "2025-11-18")
+    story.tell(execution(exec_id(2), 1, at=86390))
+    assert (base(story), held(story), holding(story).baseline) == (12, 9, Baseline.SNAPSHOT)
+
+
 def test_lagging_answer_is_asked_again() -> None:
     """5 were held; 3 were bought while the link was down; the positions are seconds behind that."""
     story = Story()

@@ -204,6 +204,19 @@ def test_unproven_day_disqualifies_earlier_answer() -> None:
     assert day.right().openings[ACC, 95].quantity == 8
 
 
+def test_balance_taken_stands_when_the_day_before_it_is_proven() -> None:
+    """Nothing was listed before a day that nobody saw whole, 104 short after it: a report proves it later."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.answer({OTHER: 1})
+    day.wait(86_400)
+    day.add(f.DaysUnproven(day.now, frozenset({(day.now - timedelta(days=1)).date()})))
+    day.fill(STK, -4, 200)
+    day.answer({STK: -104, OTHER: 1})
+    day.add(f.DaysUnproven(day.now, frozenset()))
+    right = day.right()
+    assert seen(right.openings[ACC, 7].quantity, right.unexplained) == (-100, {})
+
+
 def test_lagging_answer_is_not_taken() -> None:
     """Rule 4.1: a sweep brought +3, the answer lacks the contract: it lags. The next one says 3."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

@@ -148,7 +148,7 @@ class Certainty:
             told = replace(one, rows={text: ZERO, **one.rows})
             begun = _begun(rows, holding, told, Baseline.SNAPSHOT)
             before = self._is_before(one, rows) and not is_uncertain(rows, begun)
-            if before and self._no_day_between(one, rows):
+            if before and self._no_day_between(one, rows, holding.began):
                 return begun
         if holding.began is not None:
             first = _begun(rows, holding, holding.began, Baseline.SNAPSHOT)
@@ -206,11 +206,23 @@ class Certainty:
     def _is_before(answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
         return all(is_contained(row, answer.asked, answer.ended) is False for row in rows)
 
-    def _no_day_between(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
-        """Return whether each day between an answer and the first execution is proven."""
+    def _no_day_between(
+        self,
+        answer: PositionAnswer,
+        rows: Collection[BookedExecution],
+        began: PositionAnswer | None = None,
+    ) -> bool:
+        """Return whether each day between an answer and the first execution is proven.
+
+        One that is proven only after the opening balance was taken from `began` brings no older answer back.
+        """
         first, last = sorted((self._day(answer.asked.time), min(self._day(row.moment.time) for row in rows)))
+        taken = began.ended.seq if began is not None and began.asked.seq > answer.asked.seq else None
         return not any(
-            first <= gap.day <= last and gap.closed_how in ("", GapEnd.PERSON.value)
+            first <= gap.day <= last
+            and (
+                gap.closed_how in ("", GapEnd.PERSON.value) or (taken is not None and gap.closed_seq > taken)
+            )
             for gap in self._state.every(GAPS)
         )
 

@@ -118,6 +118,10 @@ class Holdings:
     def handle(self, event: Event) -> None:
         """Take in what section 4 is about."""
         self._arrived += 1
+        if isinstance(event, DaysUnproven):
+            for holding in self._watched():
+                if self.opening(holding).confirmed:
+                    self._openings.taken(holding)
         self._openings.handle(event, self._arrived)
         if isinstance(event, SweepAsked):
             self._sweeping[event.connection, event.account] = self._arrived

@@ -39,6 +39,8 @@ class Openings:
         self.unproven: frozenset[date] = frozenset()
         self._unproven_then: dict[str, frozenset[date]] = {}
         """execution -> the days that were unproven when it was booked."""
+        self._unproven_once: dict[AccountContract, frozenset[date]] = {}
+        """The days unproven while an opening was certain: one that is proven later changes nothing of it."""
         self._told: dict[AccountContract, Decimal] = {}
         """Openings that were told from outside."""
 
@@ -55,6 +57,10 @@ class Openings:
             self._gaps_closed = self.gaps
         elif isinstance(event, DaysUnproven):
             self.unproven = event.days
+
+    def taken(self, holding: AccountContract) -> None:
+        """Take in that an opening is certain, with the days that are unproven now."""
+        self._unproven_once[holding] = self._unproven_once.get(holding, frozenset()) | self.unproven
 
     def waited(self, fact: Fact) -> None:
         """Take in that a day ended while an execution waited for the end of its sweep, which did not come."""
@@ -156,4 +162,5 @@ class Openings:
         then = self._unproven_then[fact.key] if fact.booked_no >= answer.ended_no else answer.unproven
         times = (answer.second or answer.ended_at, fact.time)
         first, last = sorted(each.astimezone(NEW_YORK).date() for each in times)
-        return not any(first <= day <= last for day in self.unproven & then)
+        unproven = self.unproven | self._unproven_once.get(fact.order.holding, frozenset())
+        return not any(first <= day <= last for day in unproven & then)
