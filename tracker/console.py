@@ -95,8 +95,9 @@ def _write(text: str) -> None:
 
 
 def _is_unread(error: OSError) -> bool:
-    """Say whether standard output failed because nobody reads it. EIO counts only for a terminal: for a file
-    it is a fault of the disk.
+    """Return whether standard output failed because nobody reads it.
+
+    EIO counts only for a terminal: for a file it is a fault of the disk.
     """
     if error.errno == errno.EIO:
         return stat.S_ISCHR(os.fstat(sys.stdout.fileno()).st_mode)

@@ -77,7 +77,7 @@ class Process:
                 return found
 
     def has_said(self, name: str) -> bool:
-        """Say whether there is an answer that has `name`, without waiting; others before it are dropped."""
+        """Return whether an answer with `name` is there, without waiting; others before it are dropped."""
         while True:
             try:
                 answer = json.loads(self._lines.get_nowait())

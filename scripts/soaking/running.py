@@ -161,7 +161,7 @@ class Daemon(Process):
         return answer is not None and bool(answer.get("ready"))
 
     def has_settled(self, fills: int) -> bool:
-        """Say whether it says that it counted so many fills, with their fees, and owes no alert anything."""
+        """Return whether it says that it counted so many fills, with their fees, and owes no write."""
         status = self.ask("status")
         if status is None:
             return False

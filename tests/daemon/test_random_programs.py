@@ -69,7 +69,7 @@ def known_book(rig: Rig, player: ScenarioPlayer) -> tuple[GatewayBook, list[Open
 
 
 def wrong(rig: Rig, player: ScenarioPlayer) -> list[str]:
-    """Say where an alert does not show what the gateway's book holds."""
+    """Return where an alert does not show what the gateway's book holds."""
     known, before = known_book(rig, player)
     found = []
     for name, contract in CONTRACTS.items():

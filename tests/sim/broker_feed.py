@@ -166,7 +166,7 @@ class BrokerFeed:
             self._tell(facts.OpenOrdersAnswered(at, frozenset(listed or ()), complete))
 
     def _order(self, fields: tuple[str, ...], at: datetime) -> None:
-        """Tell what a message says of an order: its size, its state, or how it ended."""
+        """Pass on what a message says of an order: its size, its state, or how it ended."""
         if fields[0] == Message.COMPLETED_ORDER:
             perm = int(fields[_COMPLETED_PERM])
             self._tell(

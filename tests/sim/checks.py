@@ -322,7 +322,7 @@ def wanted_of(alert: AlertExpected) -> Shown | None:
 
 
 def _difference(shown: Shown | None, wanted: Shown | None) -> str:
-    """Say what differs, in few words."""
+    """Return what differs, in few words."""
     if shown is None or wanted is None:
         return f"shows {_words(shown)}, right is {_words(wanted)}"
     names = [name for name in Shown._fields if getattr(shown, name) != getattr(wanted, name)]

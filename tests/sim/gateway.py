@@ -208,13 +208,13 @@ class SimGateway:
         return encode_messages.current_time(int(self._clock.now().timestamp()))
 
     def _of_today(self, exec_id: str) -> bool:
-        """Tell whether an execution is of this day of the login, which is all that a sweep reaches."""
+        """Return whether an execution is of this day of the login, which is all that a sweep reaches."""
         zone = NEW_YORK
         made = self._executions[exec_id].time.astimezone(zone).date()
         return made == self._clock.now().astimezone(zone).date()
 
     def _left_out(self, exec_id: str) -> bool:
-        """Tell whether a sweep leaves out a version that this gateway knows to be replaced."""
+        """Return whether a sweep leaves out a version that this gateway knows to be replaced."""
         if not self._options.corrections_only_latest or exec_id.count(".") != 3:
             return False
         root, _, version = exec_id.rpartition(".")

@@ -80,22 +80,22 @@ class Neighbour:
 
     @property
     def busy(self) -> bool:
-        """Tell whether the store is not whole just now, or a write of it is yet to be merged."""
+        """Return whether the store is not whole just now, or a write of it is yet to be merged."""
         return self._writing is not None or self._cut is not None or self.astray
 
     @property
     def away(self) -> bool:
-        """Tell whether it leaves the store cut off for now."""
+        """Return whether it leaves the store cut off for now."""
         return self._cut is not None and self._clock.now() < self._away_until
 
     @property
     def writing(self) -> bool:
-        """Tell whether it has begun to write and is not done."""
+        """Return whether it has begun to write and is not done."""
         return self._writing is not None
 
     @property
     def slow(self) -> bool:
-        """Tell whether it has been writing for so long that it must go on now."""
+        """Return whether it has been writing for so long that it must go on now."""
         return self.writing and self._clock.now() - self._began > _SLOW
 
     def act(self) -> None:

@@ -235,13 +235,13 @@ class OracleFeed:
     # What is right
 
     def now(self) -> Expected:
-        """Say what is right by what was taken in."""
+        """Return what is right by what was taken in."""
         if self._now is None:
             self._now = self._oracle.now()
         return self._now
 
     def story(self) -> Iterable[str]:
-        """Say what the oracle was told, what it decided and who owns what by it."""
+        """Return what the oracle was told, what it decided and who owns what by it."""
         for event in self.events:
             if isinstance(event, Executed):
                 what = f"{event.side} {event.quantity} {event.contract.local_symbol} @ {event.price}"
@@ -303,7 +303,7 @@ class OracleFeed:
         return not self._looks_behind
 
     def complete(self) -> bool:
-        """Tell whether all that the broker ever executed was taken in, the replaced versions apart."""
+        """Return whether all that the broker ever executed was taken in, the replaced versions apart."""
         return {self.broker.latest(exec_id) for exec_id in self.broker.executions} <= self.known.keys()
 
     # How

@@ -86,7 +86,7 @@ class Person:
 
     @property
     def kills(self) -> bool:
-        """Tell whether the process is killed behind what was decided again."""
+        """Return whether the process is killed behind what was decided again."""
         return self._dies and self._again.random() < 0.3
 
     def _told(self, *entries: Entry) -> Sequence[Entry]:
@@ -96,7 +96,7 @@ class Person:
 
 
 def _may_be(made: PaperExecution, alert: Alert) -> bool:
-    """Tell whether a person may take a fill for an alert's."""
+    """Return whether a person may take a fill for an alert's."""
     return (
         alert.id.ticker in spellings.tickers(made.contract)
         and alert.is_option == (made.contract.sec_type == "OPT")

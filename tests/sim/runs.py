@@ -22,7 +22,7 @@ IN_MEMORY: Final = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else Non
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Say how a life went."""
+    """Hold how a life went."""
 
     seed: int
     failure: str = ""

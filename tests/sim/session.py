@@ -82,12 +82,12 @@ class SimSession:
 
     @property
     def idle(self) -> bool:
-        """Tell whether nothing is asked or about to be."""
+        """Return whether nothing is asked or about to be."""
         return self._pending is None and not self._plan
 
     @property
     def sweeping(self) -> bool:
-        """Tell whether an answer about executions is awaited."""
+        """Return whether an answer about executions is awaited."""
         return self._pending is not None and self._pending[0] == EXECUTIONS
 
     def receive(self, count: int) -> None:
@@ -120,7 +120,7 @@ class SimSession:
 
     @property
     def _barred(self) -> bool:
-        """Tell whether a late End could be taken for that of a new request for positions."""
+        """Return whether a late End could be taken for that of a new request for positions."""
         until = self._positions_barred_until
         return until is not None and self._clock.now() < until
 

@@ -51,7 +51,7 @@ class Medium(Protocol):
 
     @property
     def astray(self) -> bool:
-        """Tell whether the last write went into a file that the tracker had just replaced."""
+        """Return whether the last write went into a file that the tracker had just replaced."""
         ...
 
     def cut(self, left: float) -> None:

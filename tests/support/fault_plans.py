@@ -53,7 +53,7 @@ _UP_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Say which call on which files fails, how, and at which of its occurrences in a thread."""
+    """Hold which call on which files fails, how, and at which of its occurrences in a thread."""
 
     target: str
     call: str
@@ -93,7 +93,7 @@ def plan_of(seed: int) -> Plan:
 
 @dataclass(slots=True)
 class PlanResult:
-    """Say what came of one plan."""
+    """Hold what came of one plan."""
 
     seed: int
     plan: Plan

@@ -112,7 +112,7 @@ def hello(versions: str = "v157..176") -> bytes:
 
 
 class Address(Protocol):
-    """Say where a gateway listens."""
+    """Hold where a gateway listens."""
 
     @property
     def host(self) -> str: ...

@@ -121,7 +121,7 @@ def in_force(book: Book) -> Iterator[PaperExecution]:
 
 
 def differences(rig: Rig, book: Book) -> list[str]:
-    """Say where an alert does not show what the broker holds."""
+    """Return where an alert does not show what the broker holds."""
     found = []
     for contract in book.contracts.values():
         alert = f"about-{contract.con_id}"
@@ -140,7 +140,7 @@ def differences(rig: Rig, book: Book) -> list[str]:
 def order_differences(
     alert: str, news: dict[str, Any], book: Book, mine: list[PaperExecution]
 ) -> Iterator[str]:
-    """Say where the sums over the order that an alert shows are not the broker's."""
+    """Return where the sums over the order that an alert shows are not the broker's."""
     last = book.executions[news["exec_id"]]
     fills = [one for one in mine if one.perm_id == last.perm_id]
     filled = sum((one.quantity for one in fills), ZERO)

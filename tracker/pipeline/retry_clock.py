@@ -172,8 +172,9 @@ class SeenRecords:
         return fill_in_again(replace(alert, written_on=written_on, expiry=expiry))
 
     def _is_of(self, seen: FirstSeen, alert: Alert) -> bool:
-        """Say whether a record is about the same contract as the one that was seen; an older version stored
-        none.
+        """Return whether a record is about the same contract as the one that was seen.
+
+        An older version stored none.
         """
         return seen.record is None or same_contract(
             self._as_of(seen.at, seen.record), self._as_of(seen.at, alert)

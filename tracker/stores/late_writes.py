@@ -53,7 +53,7 @@ class LateWrites:
 
     @property
     def crowded(self) -> bool:
-        """Say whether so many files are open that `due` should be called before the next one is watched."""
+        """Return whether so many files are open that `due` should be called before another is watched."""
         return len(self._watched) >= _WATCHED_MAX
 
     def watch(

@@ -57,8 +57,9 @@ class Merge:
         return current if text is None else current.changed(key, text)
 
     def _goes(self, key: Key, before: Piece | None, now: Piece) -> bool:
-        """Say whether the other program's deletion holds: not if the tracker opened the record and they had
-        not seen that.
+        """Return whether the other program's deletion holds.
+
+        Not if the tracker opened the record and they had not seen that.
         """
         if self._changed_since(key, now) or before is None:
             return False

@@ -38,7 +38,7 @@ class Heard:
     """What came unreadable is asked for up to here, as a count of what arrived; None where it always is."""
 
     def is_read_too_late(self, fact: Fact) -> bool:
-        """Tell whether an execution had come unreadable, and was read only behind the first adjustment."""
+        """Return whether an execution had come unreadable, and was read only behind the first adjustment."""
         first = next(iter(fact.versions))
         return self.is_late(fact, first) and self.came_unread(fact, first)
 
@@ -46,7 +46,7 @@ class Heard:
         return self.until is not None and fact.arrived[version] > self.until
 
     def came_unread(self, fact: Fact, version: int) -> bool:
-        """Tell whether a version, or one before it, had come unreadable."""
+        """Return whether a version, or one before it, had come unreadable."""
         first, number = self.unread.get(fact.root, (version + 1, 0))
         return first <= version and number < fact.arrived[version]
 
@@ -88,7 +88,7 @@ class Answer:
         return self.certain and swept and account in self.accounts and not self.disturbed
 
     def contains(self, fact: Fact, heard: Heard) -> bool | None:
-        """Tell whether it contains an execution; None where nothing tells.
+        """Return whether it contains an execution; None where nothing tells.
 
         First by the order of arrival (rule 4.1): what a sweep brings later was not executed yet if another
         one that was asked behind the answer had ended without it. An answer may lag, so an execution that is
@@ -105,7 +105,7 @@ class Answer:
         return False if self._is_later(fact, first, heard) else None
 
     def may_contain_either(self, fact: Fact, heard: Heard) -> bool:
-        """Tell whether it contains an execution in one of two sizes, and nothing tells in which."""
+        """Return whether it contains an execution in one of two sizes, and nothing tells in which."""
         undecided = [
             version
             for version, event in fact.versions.items()
@@ -123,7 +123,7 @@ class Answer:
         return bool(undecided) and len({fact.versions[version].signed for version in sizes}) > 1
 
     def _is_later(self, fact: Fact, version: int, heard: Heard) -> bool:
-        """Tell whether a version that a sweep brought was made behind the answer.
+        """Return whether a version that a sweep brought was made behind the answer.
 
         Of what had come before and could not be read nothing tells that.
         """

@@ -395,7 +395,7 @@ class Replay:
             self._write(made)
 
     def _one_ticker(self, alert: int, keys: set[str]) -> bool:
-        """Tell whether these spell one ticker (rule 2.5): of what the alert had, else of anything."""
+        """Return whether these spell one ticker (rule 2.5): of what the alert had, else of anything."""
         known, tallied = self.holdings.contracts, self.tallies().get(alert)
         had = [known[con_id] for _, con_id in tallied.parts] if tallied is not None else known.values()
         return len(keys) == 1 or any(keys <= contract_tickers(contract) for contract in had)
@@ -484,7 +484,7 @@ class Replay:
         self.reopened = {alert for alert in self.reopened if not self.registry.alerts[alert].present}
 
     def _opens_anew(self, event: Event) -> bool:
-        """Tell whether an event may open a closed alert: a new lot behind everything, or a decision."""
+        """Return whether an event may open a closed alert: a new lot behind everything, or a decision."""
         if isinstance(event, (PersonDecided, StoreRead)):
             return True
         if not isinstance(event, Executed) or (fact := self.facts.get(fact_key(event))) is None:

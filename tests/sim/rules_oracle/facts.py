@@ -467,7 +467,7 @@ class Fact:
 
     @property
     def was_in_force(self) -> bool:
-        """Tell whether it was more than a void when it first came."""
+        """Return whether it was more than a void when it first came."""
         return bool(next(iter(self.versions.values())).quantity)
 
     @property
@@ -480,7 +480,7 @@ class Fact:
         return min(version.time for version in self.versions.values())
 
     def was_pushed_behind(self, arrived: int) -> bool:
-        """Tell whether a version of it was pushed behind so many arrivals."""
+        """Return whether a version of it was pushed behind so many arrivals."""
         return any(self.versions[one].live and number > arrived for one, number in self.arrived.items())
 
     @property

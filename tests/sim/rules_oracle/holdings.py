@@ -452,7 +452,7 @@ class Holdings:
         return (event.broker_time or event.at).astimezone(NEW_YORK)
 
     def _expiring(self, holding: AccountContract, event: PositionsAnswered) -> bool:
-        """Tell whether the contract is an option whose expiry day has come (rule 4.6)."""
+        """Return whether the contract is an option whose expiry day has come (rule 4.6)."""
         contract = self.contracts.get(holding[1])
         day = expiry_day(contract) if contract is not None and contract.is_option else None
         return day is not None and self._today(event).date() >= day

@@ -106,7 +106,7 @@ class Reference:
     """Whether it is meant for us also where no such record is; other programs write slashes too."""
 
     def same_name(self, other: Reference | None) -> bool:
-        """Tell whether another one, of an order of the same contract, names the same (rules 2.1 and 2.5)."""
+        """Return whether another one, of an order of that contract, names the same (rules 2.1 and 2.5)."""
         if other is None or self.alerter != other.alerter:
             return False
         return self.ticker == other.ticker or (self.names_contract and other.names_contract)

@@ -116,7 +116,7 @@ class Openings:
     def _is_before(
         self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
     ) -> bool:
-        """Tell whether an answer came before all that we know of a holding, with no unproven day between."""
+        """Return whether an answer came before all we know of a holding, with no unproven day between."""
         return (
             not any(answer.contains_move(each) for each in moved)
             and all(self._contains(answer, fact, sure=sure) is False for fact in facts)
@@ -126,7 +126,7 @@ class Openings:
     def _is_after(
         self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
     ) -> bool:
-        """Tell whether an answer contains something that we know of a holding."""
+        """Return whether an answer contains something that we know of a holding."""
         contained = [self._contains(answer, fact, sure=sure) for fact in facts]
         if None in contained:
             return False
@@ -149,13 +149,13 @@ class Openings:
         )
 
     def _near(self, answer: Answer, fact: Fact) -> bool:
-        """Tell whether no unproven day lies between an answer and an execution behind it."""
+        """Return whether no unproven day lies between an answer and an execution behind it."""
         gaps = self._epochs[fact.key]
         near = answer.gap_epoch == gaps or gaps <= self._gaps_closed
         return near and self._proven_between(answer, fact)
 
     def _proven_between(self, answer: Answer, fact: Fact) -> bool:
-        """Tell whether each day between an answer and an execution is proven.
+        """Return whether each day between an answer and an execution is proven.
 
         A day that ended unproven since both were there says nothing of the hours between them.
         """

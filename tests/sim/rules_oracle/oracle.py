@@ -179,7 +179,7 @@ def expected(events: Iterable[Event], settings: Settings | None = None) -> Expec
 
 
 def answer(replay: Replay, orders: Orders) -> Expected:
-    """Say what is right now; the same for every way of getting here."""
+    """Return what is right now; the same for every way of getting here."""
     folds = replay.fold_all()
     tallies = replay.tallies()
     by_order: dict[OrderKey, list[Fact]] = {}

@@ -129,7 +129,7 @@ class Orders:
                 told.missing = True
 
     def expected(self, order: OrderKey, facts: Iterable[Fact]) -> OrderExpected:
-        """Say what is right for one order's facts."""
+        """Return what is right for one order's facts."""
         booked = [fact.now for fact in facts]
         filled = sum((event.quantity for event in booked), ZERO)
         paid = sum((event.quantity * event.price for event in booked), ZERO)

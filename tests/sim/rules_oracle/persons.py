@@ -28,7 +28,7 @@ class Persons:
         return True
 
     def decided(self, order: OrderKey) -> bool:
-        """Tell whether a person assigned, dismissed or undid it: never matched again (rule 1.6)."""
+        """Return whether a person assigned, dismissed or undid it: never matched again (rule 1.6)."""
         return order in self._standing
 
     @property

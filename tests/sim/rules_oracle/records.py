@@ -122,7 +122,7 @@ def _stored_expiry(
 
 
 def same_contract(old: Record, new: Record, contracts: Mapping[int, Contract]) -> bool:
-    """Tell whether two records are about one contract, as far as they say (rule 2.4).
+    """Return whether two records are about one contract, as far as they say (rule 2.4).
 
     One that names no expiry means that of its conid's contract, where that is among the known `contracts`.
     """
@@ -317,7 +317,7 @@ class Registry:
         return None
 
     def _is_there(self, gone: Alert, new: Record, kept: set[int]) -> bool:
-        """Tell whether another spelling of it stands in the store that comes first by name."""
+        """Return whether another spelling of it stands in the store that comes first by name."""
         there = (alert.record for alert in self.alerts if alert.number in kept)
         return any(self._same(gone, one) and one.spelled < new.spelled for one in there)
 
