@@ -416,3 +416,16 @@ def test_unmanaged_account_closes_nothing() -> None:
         day.wait(600)
     shows(day, A, 2)
     assert day.right().alert(A).unmanaged == (ACC,)
+
+
+def test_sale_by_name_takes_lots_without_owner_oldest_first() -> None:
+    """Of 4 that wait for settlement and 3 bought behind them, 4 are sold by the name of a record that is not.
+
+    The next 3 sold without a name are an alert's then.
+    """
+    day = bought_ten()
+    day.answer({STK: 14, OTHER: 1})
+    day.fill(STK, 3, 200, ref="tracker:nobody/TSLA")
+    day.fill(STK, -4, 200, ref="tracker:somebody/TSLA")
+    day.fill(STK, -3, 200)
+    shows(day, A, 7)

@@ -51,6 +51,8 @@ class _Fold:
         self._now = BEGINNING
         self._root = ""
         """The execution that is being folded."""
+        self._listed = (BEGINNING, 0)
+        """Time and index of what waits for settlement."""
         self._closes: dict[int, tuple[int, datetime]] = {}
         """alert -> index and time of the last thing that brought it to zero here."""
 
@@ -188,8 +190,11 @@ class _Fold:
         exclusive = [lot for lot in named if len(lot.owners) <= 1]
         shared = [lot for lot in named if len(lot.owners) > 1]
         free = [lot for lot in lots if not lot.owners and lot not in named]
+        # What waits for settlement is a lot without owner, of the time at which it was listed.
+        older = [lot for lot in free if (lot.time, lot.index) < self._listed]
+        younger = [lot for lot in free if lot not in older]
         others = [lot for lot in lots if lot.owners and lot not in named]
-        by_name: list[list[Lot] | str] = [exclusive, shared, free, "opening", "left over"]
+        by_name: list[list[Lot] | str] = [exclusive, shared, older, "left over", younger, "opening"]
         return [*((tier, False) for tier in by_name), (others, True)]
 
     def _reduce(self, lots: Sequence[Lot], most: Decimal, time: datetime, did: Did, cause: str) -> Decimal:
@@ -356,6 +361,7 @@ class _Fold:
         self._out.difference = held - ours
         if held and (held - ours) * ours >= 0:
             self._out.left_over, self._out.counts = held - ours, True
+            self._listed = (self._now, self._index)
 
     def _adjust(self, adjustment: Adjustment) -> None:
         factor = adjustment.ratio
