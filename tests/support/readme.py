@@ -139,7 +139,7 @@ def newcomers_environment(folder: Path, port: int, checkout: Path = PROJECT) -> 
 
 def follow_run_it(environment: Mapping[str, str], folder: Path, checkout: Path = PROJECT) -> None:
     """Follow "Run it" as it stands, one terminal for each block; each prints what is shown."""
-    (installing, init, run), gateway, ask = blocks_of("Run it")
+    (installing, init), gateway, (run,), ask = blocks_of("Run it")
     assert installing == INSTALL
     port, home = environment["TRACKER_GATEWAY__PORT"], Path(environment["HOME"])
 
