@@ -134,6 +134,30 @@ def test_noted_look_finds_nothing_more() -> None:
     assert day.right().alert(A, "2026-11-18T11:00:00").closed_at is not None
 
 
+def test_takeover_from_a_record_that_is_back_binds_no_later_one() -> None:
+    """Another spelling shares the 3. A is missing once, which is noted for that one, and is back by then.
+
+    Its conid lets it share again, and its own re-alert takes that over.
+    """
+    other = "Real Day Trading/TSLA"
+    spelled = {"Real Day Trading": {"TSLA": alert(C95, created="2026-11-18T11:30:00")}}
+    both = {"real-day-trading": {"TSLA": alert(C95)}, **spelled}
+    day = Day(both, looks_are_told=True)
+    day.fill(C95, 3)
+    day.add(f.StoreRead(day.now, spelled, looked=False))
+    day.add(f.LookNoted(day.now))
+    day.add(f.StoreRead(day.now, both, looked=False))
+    day.add(f.LookedAgain(day.now, rematch=True, noted=True))
+    day.add(f.LookedAgain(day.now, rematch=True))
+    shows(day, A, 3)
+    day.wait(1000)
+    newer = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}, **spelled}
+    day.add(f.StoreRead(day.now, newer, looked=False))
+    day.add(f.LookedAgain(day.now, rematch=True))
+    shows(day, A, 3)
+    shows(day, other, 3)
+
+
 def test_opening_is_told_from_outside() -> None:
     """5 were held before: selling 3 of them opens no short."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

@@ -346,6 +346,9 @@ class Replay:
             elif any(lot.quantity and old in lot.owners for lot in self.fold_of(holding).lots):
                 place = self._behind_booked(holding)
                 self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old, new=new))
+                if self.registry.alerts[old].present:
+                    # It was noted while the record was missing, and binds nothing once that is there again.
+                    self._returned[old] = len(self.decisions)
 
     def _takeovers(self) -> list[Takeover]:
         """Find which records took over from those that are gone."""
