@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
+from msgspec.structs import replace
 
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
+    NVDA,
     SUCCESSOR,
+    Story,
     alert_fields,
     booked,
     exec_id,
     execution,
+    matched,
     quantity,
     unmatched,
 )
 from tests.support.held_stock import STOCK, Held
+from tests.support.ownership import assign
 from tracker.core.model import Ambiguous, Rule, Source
+from tracker.core.state_rows import ContractKey
 
 
 def test_undone_assignment_goes_back_to_whom_it_was() -> None:
@@ -42,6 +50,19 @@ def test_undone_assignment_goes_to_another_spelling_that_was_noted_twice() -> No
         story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(other), "", "whole")
     story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
     assert quantity(story, other) == 10
+
+
+def test_undone_assignment_goes_to_whom_took_that_contract_over() -> None:
+    """Given to who had it, and taken over since; the record that is gone still owns another contract."""
+    story = Story(matched(ALERT))
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), 3, perm_id=189, contract=other))
+    assign(story, 1, ALERT)
+    seq = story.seq
+    taken = ContractKey(ACCOUNT, NVDA.con_id).text()
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR), taken)
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, exec_id(1))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (3, 4)
 
 
 def test_undone_assignment_of_what_was_nobodys() -> None:

@@ -51,7 +51,7 @@ from tracker.core.order_owners import (
     settle,
     settled_by,
 )
-from tracker.core.ownership_rows import OrderOwners, OwnershipKind, RetryWindow
+from tracker.core.ownership_rows import OrderOwners, OwnershipDecision, OwnershipKind, RetryWindow
 from tracker.core.packed_lots import of_order
 from tracker.core.part_ownership import PartOwnership
 from tracker.core.part_rows import FillPart
@@ -130,7 +130,8 @@ class Ownership:
         order = self._orders.known(execution)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
-            match: Match = Matched(self._owners_now(execution, order.match.alerts))
+            owners_now = {self._owner_now(execution, alert): rule for alert, rule in order.match.alerts}
+            match: Match = Matched(tuple(owners_now.items()))
         elif order is not None and order.settled:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
         elif order is not None:
@@ -159,12 +160,6 @@ class Ownership:
             else:
                 younger.append((alert, rule, began))
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
-
-    def _owners_now(
-        self, execution: Execution, owners: Iterable[tuple[AlertId, Rule]]
-    ) -> tuple[tuple[AlertId, Rule], ...]:
-        """Replace owners whose records are gone by those that took over."""
-        return tuple({self._owner_now(execution, owner): rule for owner, rule in owners}.items())
 
     def _owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
         """Return who took over from an owner, the owner itself where the store has its record again.
@@ -377,7 +372,8 @@ class Ownership:
         if order.settled != PERSON or not made:
             return None
         # Records may have been renamed or replaced since.
-        before = self._owners_now(booked.execution, made[0].before)
+        since = {self._called_since(made[0], booked.execution, owner): rule for owner, rule in made[0].before}
+        before = tuple(since.items())
         old = Matched(before) if before else Unmatched("a person took the assignment back")
         match = made[0].was or old
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
@@ -386,6 +382,15 @@ class Ownership:
         self._orders.claim(order.order, [alert for alert, _ in before], place.time, decided=True)
         self._orders.show(order.order, booked, match)
         return booked
+
+    def _called_since(self, made: OwnershipDecision, execution: Execution, owner: AlertId) -> AlertId:
+        """Return who took over from an owner since a decision, the owner itself where its record is there."""
+        decisions = self._state.find(DECISIONS, "contract", ContractKey(made.account, made.con_id).text())
+        for one in sorted(decisions, key=lambda each: (each.seq, each.number)):
+            taken = one.taken_from == owner and (one.seq, one.number) > (made.seq, made.number)
+            if taken and self._find_alert(execution, owner) is None:
+                owner = one.alerts[0].alert
+        return owner
 
     def _put_back(self, booked: BookedExecution) -> BookedExecution:
         """Let a dismissed execution, and later fills of its order, need a person again."""
