@@ -199,13 +199,15 @@ def test_added_conid_leaves_an_undated_record_itself() -> None:
     assert seen.began() == EVENING
 
 
-@pytest.mark.parametrize(("kept", "since"), [(False, 0), (True, 5)])
-def test_respelled_undated_record_was_seen_before(*, kept: bool, since: int) -> None:
-    """It is the same alert, unless the other spelling stands beside it."""
+@pytest.mark.parametrize(("kept", "con_id", "since"), [(False, None, 0), (True, None, 5), (True, 95, 5)])
+def test_respelled_undated_record_was_seen_before(kept: bool, con_id: int | None, since: int) -> None:
+    """It is the same alert, unless the other spelling stands beside it, also with another conid by then."""
     seen = Seen()
     seen.read({**undated("1/2", "95"), "created_at": "2025-12-31T18:00"})
     seen.now += timedelta(minutes=5)
-    if not kept:
+    if kept:
+        seen.store.records["demslayer"]["NVDA"]["option_conid"] = con_id
+    else:
         del seen.store.records["demslayer"]
     seen.store.records["Demslayer"] = {"NVDA": undated("1/2", "95")}
     seen.store.refresh()

@@ -200,6 +200,11 @@ class SeenRecords:
             if seen.record is not None
             and self._names.same(seen.alert.alerter, alert.id.alerter)
             and self._is_of(seen, alert)
-            and self._store.shown(seen.alert) is None
+            and not self._is_there(seen)
         ]
         return min(found, default=None)
+
+    def _is_there(self, seen: FirstSeen) -> bool:
+        """Return whether the store has a record that was seen, whatever conid it has by now."""
+        spelled = (each for each in self._store.alerts() if each.id[:2] == seen.alert[:2])
+        return any(not is_dated(each.id) and self._is_of(seen, each) for each in spelled)
