@@ -7,7 +7,7 @@ from typing import Final
 from tests.sim.broker_mutations import MUTATIONS
 from tests.sim.rule_mutations import catches
 
-SPLIT: Final = 5_000_000_047
+SPLIT: Final = 5_000_000_063
 """A life in which shares that an alert owns are split, and a person says so."""
 
 

@@ -306,12 +306,12 @@ class World:
                 self.tell(f"broker holds {event.position}")
             # Apart: of two that are of one contract the gateway must not learn the first one last.
             self.gateway.hear(events)
-        if owned:
+        if owned and not self.neighbour.writing:
             self._quiet(changes)
         self._say_why(changes)
         if (sold := changes.sold(self.journal.state)) is not None:
             self.trader.close(*sold)
-        if changes.rng.random() < 0.1:
+        if changes.rng.random() < 0.1 and not self.neighbour.writing:
             self.clock.advance(changes.rng.uniform(20, 400))
         if self.session is not None and self.session.started and changes.rng.random() < 0.3:
             self.session.want_sweep()
