@@ -429,3 +429,13 @@ def test_sale_by_name_takes_lots_without_owner_oldest_first() -> None:
     day.fill(STK, -4, 200, ref="tracker:somebody/TSLA")
     day.fill(STK, -3, 200)
     shows(day, A, 7)
+
+
+def test_opening_is_in_the_units_of_before_a_split() -> None:
+    """10 were bought, each became 4, and 48 are listed then: 2 were held before."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.fill(STK, 10, 200)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(4)))
+    day.answer({STK: 48, OTHER: 1})
+    right = day.right()
+    assert seen(right.openings[ACC, 7].quantity, right.positions[ACC, 7], right.unexplained) == (2, 48, {})

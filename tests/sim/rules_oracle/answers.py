@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from math import prod
 
+from tests.sim.rules_oracle.entries import Place
 from tests.sim.rules_oracle.facts import AccountContract, Executed, Fact
 
 
@@ -69,8 +71,8 @@ class Answer:
     """Executions booked before it was asked; it contains them."""
     ended_no: int
     """Executions booked before it ended."""
-    contained: dict[AccountContract, Decimal]
-    """The sum of the executions booked before it was asked, in the versions known then."""
+    contained: dict[str, Decimal]
+    """Of each execution booked before it was asked the quantity, in the version known then."""
     second: datetime | None
     """The broker's time asked for just before."""
     disturbed: frozenset[AccountContract]
@@ -147,7 +149,15 @@ class Answer:
 
     def contains_move(self, moved: MovedIn) -> bool:
         """Tell by the broker's time, as of any adjustment (rule 4.4)."""
-        return self.second is not None and moved.time <= self.second
+        return self._is_behind(moved.time)
+
+    def factor(self, scaled: Sequence[Scaled], time: datetime, key: str = "") -> Decimal:
+        """Return what the ratios that it contains made of one unit that came at a time."""
+        ratios = [one.ratio for one in scaled if self._is_behind(one.place.time) and one.scales(time, key)]
+        return prod(ratios, start=Decimal(1))
+
+    def _is_behind(self, time: datetime) -> bool:
+        return self.second is not None and time <= self.second
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,20 @@ class MovedIn:
 
     time: datetime
     quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A ratio by which all that was held by then was multiplied."""
+
+    place: Place
+    ratio: Decimal
+
+    def scales(self, time: datetime, key: str) -> bool:
+        """Return whether what came at a time, by an execution if `key` names one, was multiplied."""
+        known = self.place.known
+        behind = known is None or key in known
+        return time < self.place.time or (time == self.place.time and behind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ through a callable and never looks at alerts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Sweep
+from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Scaled, Sweep
 from tests.sim.rules_oracle.days import NEW_YORK, expiry_day
 from tests.sim.rules_oracle.entries import Adjustment, Place, Unsettled
 from tests.sim.rules_oracle.facts import (
@@ -62,7 +62,7 @@ class _Asked:
     number: int
     arrived: int
     swept: frozenset[str]
-    sums: dict[AccountContract, Decimal]
+    sizes: dict[str, Decimal]
 
 
 class Holdings:
@@ -199,7 +199,7 @@ class Holdings:
             len(self._facts),
             self._arrived,
             frozenset(self._swept.get(event.connection, ())),
-            self._sums(self._facts),
+            {fact.key: fact.now.signed for fact in self._facts},
         )
 
     def answered(self, event: PositionsAnswered) -> None:
@@ -217,7 +217,7 @@ class Holdings:
             asked_at=asked.at,
             asked_no=asked.number,
             ended_no=len(self._facts),
-            contained=asked.sums,
+            contained=asked.sizes,
             second=None if event.broker_time is None else event.broker_time.replace(microsecond=0),
             disturbed=frozenset(
                 fact.order.holding for fact in self._facts if fact.was_pushed_behind(asked.arrived)
@@ -338,7 +338,12 @@ class Holdings:
         """Return the opening balance; `moved` is what came from other accounts and contracts."""
         moved = self._moved_in(holding) if moved is None else moved
         adjusted = min((one.made for one in self.touching(holding)), default=None)
-        return self._openings.of(holding, moved, adjusted)
+        scaled = [
+            Scaled(one.place, one.ratio)
+            for one in self.adjustments(holding)
+            if one.ratio is not None and one.target is None
+        ]
+        return self._openings.of(holding, moved, adjusted, scaled)
 
     def adjustments(self, holding: AccountContract) -> list[Adjustment]:
         return [one for one in self._adjustments if one.holding == holding]
@@ -359,14 +364,6 @@ class Holdings:
         return Unsettled(waiting.place, waiting.held, waiting.asked_at) if waiting is not None else None
 
     # How
-
-    @staticmethod
-    def _sums(facts: Iterable[Fact]) -> dict[AccountContract, Decimal]:
-        sums: dict[AccountContract, Decimal] = {}
-        for fact in facts:
-            key = fact.order.holding
-            sums[key] = sums.get(key, ZERO) + fact.now.signed
-        return sums
 
     def _watched(self) -> list[AccountContract]:
         keys = {fact.order.holding: None for fact in self._facts}

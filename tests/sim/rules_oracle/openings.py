@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from tests.sim.rules_oracle.answers import Answer, Heard, MovedIn, Opening, Sweep
+from tests.sim.rules_oracle.answers import Answer, Heard, MovedIn, Opening, Scaled, Sweep
 from tests.sim.rules_oracle.days import NEW_YORK
+from tests.sim.rules_oracle.entries import BEGINNING
 from tests.sim.rules_oracle.facts import (
     ZERO,
     AccountContract,
@@ -75,7 +76,13 @@ class Openings:
         """Whether fills may have been missed."""
         return self.gaps > self._gaps_closed
 
-    def of(self, holding: AccountContract, moved: Sequence[MovedIn], adjusted: int | None = None) -> Opening:
+    def of(
+        self,
+        holding: AccountContract,
+        moved: Sequence[MovedIn],
+        adjusted: int | None = None,
+        scaled: Sequence[Scaled] = (),
+    ) -> Opening:
         """Return the opening balance; `moved` is what came from other accounts and contracts.
 
         `adjusted` counts what had arrived by the first adjustment in force: from there on the broker's word
@@ -109,8 +116,8 @@ class Openings:
                 if holding not in one.held and facts and not self._proven_between(one, facts[0]):
                     # It may have been sold, or have expired, on a day of which nothing is known.
                     return Opening(ZERO, certain, one.number)
-                quantity = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved)
-                return Opening(quantity, certain, one.number)
+                since = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved, scaled)
+                return Opening(since / one.factor(scaled, BEGINNING), certain, one.number)
         return Opening(ZERO, False)
 
     def _is_before(
@@ -139,14 +146,22 @@ class Openings:
         return None if contained and answer.may_contain_either(fact, self._heard) else contained
 
     def _contained(
-        self, answer: Answer, holding: AccountContract, facts: Sequence[Fact], moved: Sequence[MovedIn]
+        self,
+        answer: Answer,
+        holding: AccountContract,
+        facts: Sequence[Fact],
+        moved: Sequence[MovedIn],
+        scaled: Sequence[Scaled],
     ) -> Decimal:
-        later = [fact for fact in facts if fact.booked_no >= answer.asked_no]
-        return (
-            answer.contained.get(holding, ZERO)
-            + sum((fact.now.signed for fact in later if self._contains(answer, fact, sure=False)), ZERO)
-            + sum((each.quantity for each in moved if answer.contains_move(each)), ZERO)
-        )
+        """Return what it contains of executions and moves, in the units of its time."""
+        known = [one for one in self._facts if one.order.holding == holding and one.key in answer.contained]
+        sizes = [(fact, answer.contained[fact.key]) for fact in known]
+        later = [fact for fact in facts if fact.key not in answer.contained]
+        sizes += [(fact, fact.now.signed) for fact in later if self._contains(answer, fact, sure=False)]
+        parts = [size * answer.factor(scaled, fact.time, fact.key) for fact, size in sizes]
+        came = [each for each in moved if answer.contains_move(each)]
+        parts += [each.quantity * answer.factor(scaled, each.time) for each in came]
+        return sum(parts, ZERO)
 
     def _near(self, answer: Answer, fact: Fact) -> bool:
         """Return whether no unproven day lies between an answer and an execution behind it."""
