@@ -439,3 +439,17 @@ def test_opening_is_in_the_units_of_before_a_split() -> None:
     day.answer({STK: 48, OTHER: 1})
     right = day.right()
     assert seen(right.openings[ACC, 7].quantity, right.positions[ACC, 7], right.unexplained) == (2, 48, {})
+
+
+def test_cause_told_of_what_was_settled_puts_no_opening_in_doubt() -> None:
+    """4 bought came unreadable and were settled, then came readable; that a person explains it is no news."""
+    day = bought_ten()
+    exec_id = "0000e0d5.00000099.01.01"
+    day.add(f.UndecodableArrived(day.now, exec_id))
+    day.answer({STK: 14, OTHER: 1})
+    day.wait(61)
+    day.answer({STK: 14, OTHER: 1})
+    day.fill(STK, 4, 200, live=False, exec_id=exec_id)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None))
+    opening = day.right().openings[ACC, 7]
+    assert seen(opening.quantity, opening.confirmed) == (0, True)

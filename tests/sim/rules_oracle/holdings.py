@@ -280,7 +280,7 @@ class Holdings:
             event.ratio,
             target,
             instead=() if inferred is None else (inferred,),
-            made=self._arrived,
+            made=self._arrived if inferred is None else inferred.made,
             known_at=event.at if seen is None or event.time is not None else _known_at(seen),
         )
         self._adjustments.insert(at, told)
