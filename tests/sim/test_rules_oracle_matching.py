@@ -447,3 +447,12 @@ def test_record_named_at_a_close_makes_a_reference() -> None:
     day.fill(C95, -2, ref="Somebody Else/TSLA")
     shows(day, B, 2)
     assert day.right().unowned((ACC, 95)) == 0
+
+
+def test_ticker_of_the_details_refuses_a_reference_too() -> None:
+    """Rule 2.5: the record's key is SPX, its details say SPXW, which the adjusted contract is not called."""
+    adjusted = option(113, "SPX", "6600", trading_class="SPX1", multiplier="33")
+    day = Day({"demslayer": {"SPX": alert(adjusted, ticker="SPXW")}})
+    day.fill(adjusted, 2, ref="tracker:demslayer/SPX")
+    shows(day, "demslayer/SPX", None)
+    assert len(day.right().waiting("near miss")) == 1

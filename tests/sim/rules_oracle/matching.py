@@ -160,6 +160,9 @@ def _by_reference(
             found.near[alert.number] = "the order's reference names another ticker"
         elif against:
             found.near[alert.number] = f"the order's reference names the alert, {against}"
+        elif alert.record.symbol_key not in contract_tickers(contract):
+            # Rule 2.5: its key is one of the contract's tickers, what its details say is none.
+            found.near[alert.number] = "the order's reference names the alert, its ticker is another one"
         elif young_enough(alert):
             fitting[alert.number] = ORDER_REF
         elif told_late(alert):
