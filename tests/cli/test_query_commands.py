@@ -21,6 +21,7 @@ from tests.support.free_ports import free_port
 from tests.support.project import PROJECT
 from tracker.cli import main
 from tracker.core.model import Contract, Source, Undecodable
+from tracker.logs import log
 from tracker.stores.lock import FileLock
 
 PAGE = (PROJECT / "tracker/queries/ANSWERS.md").read_text()
@@ -90,6 +91,19 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> s
     said = capsys.readouterr()
     assert (said.err == "") is (code == 0), said.err
     return said.out if code == 0 else said.err
+
+
+def test_unusable_record_is_told_in_a_line_of_the_log(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not with the place in the code, as the logging library prints by itself."""
+    alerts = json.loads((folder / "alerts.json").read_text())
+    alerts["a"]["AMD\x00"] = {"created_at": "2025-11-18T15:00:00"}
+    (folder / "alerts.json").write_text(json.dumps(alerts))
+    main.main(("inbox", *SINCE))
+    log.close()
+    (line,) = capfd.readouterr().err.splitlines()
+    assert re.fullmatch(r"[-\d]{10} [:.\d]{12} WARNING .*alerts\.json: the record .* is not used: .*", line)
 
 
 QUESTIONS: tuple[tuple[str, ...], ...] = (

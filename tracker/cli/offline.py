@@ -110,6 +110,7 @@ def dry_run(settings: Settings, given: dict[str, object], *, commit: bool) -> Js
 
 @contextmanager
 def _query_context(settings: Settings, *, must_read: bool) -> Iterator[QueryContext]:
+    log.configure("WARNING", mask_accounts=settings.log.mask_accounts)
     names = wiring.names_of(settings)
     store = wiring.alert_stores(settings, names, partial(_journal_id, settings.stores.journal))
     try:
