@@ -359,8 +359,9 @@ def test_older_swept_fill_is_owned_from_the_creation_on() -> None:
 
 def test_order_follows_the_successor_of_a_sold_owner() -> None:
     """Sold out, then replaced: the order's next fill is the successor's, which is no second alert of it."""
-    story = Story(matched(ALERT))
+    story = DatedStory(matched(ALERT))
     story.tell(execution(exec_id(1), 5, at=0), execution(exec_id(2), -5, at=1, perm_id=2))
+    story.created[OTHER] = 2
     fields = (*alert_fields(ALERT), *alert_fields(OTHER))
     story.note(Source.STORE, "replaced", *fields, "", "whole")
     story.decide = matched(OTHER)

@@ -162,7 +162,7 @@ class Ownership:
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
 
     def _owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
-        """Return who took over from an owner, the owner itself where the store has its record again.
+        """Return who took over from an owner and is in the store, else the owner itself.
 
         Who took over another contract takes over nothing of the execution's.
         """
@@ -173,11 +173,11 @@ class Ownership:
             self._remember(execution, owner)
             return owner
         while row is not None and row.successor is not None:
-            after = self._state.get(ALERTS, alert_text(row.successor))
-            record = self._find_alert(execution, row.successor) or (after.record if after else None)
-            if row.record and record and not successor_among([record], row, execution.contract):
-                break
-            owner, row = row.successor, after
+            record = self._find_alert(execution, row.successor)
+            if record is not None:
+                takes_over = row.record is None or successor_among([record], row, execution.contract)
+                return record.id if takes_over else owner
+            row = self._state.get(ALERTS, alert_text(row.successor))
         return owner
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:

@@ -88,7 +88,6 @@ class RecordChanges:
             if row.gone and self._ownership.owns(alert, contracts):
                 # Its successor takes over nothing of these contracts; another record may.
                 self._state.put(ALERTS, replace(row, successor=None))
-                self._left[alert] = None
 
     def gone(self, alert: AlertId) -> None:
         """Note that the store no longer has a record."""
