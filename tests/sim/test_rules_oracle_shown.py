@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.sim.rules_oracle import facts as f
 from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, A, B, Day, alert, no_id, shows
 
@@ -261,16 +263,37 @@ def test_strong_rule_settles_for_a_closed_record() -> None:
     assert not day.right().waiting("ambiguous")
 
 
-def test_undated_record_that_comes_back_was_seen_before() -> None:
-    """Rule 1.6: it counts as created when first seen, also beside another spelling that it had in between."""
+@pytest.mark.parametrize("created", [None, "2026-11-18T11:59"])
+def test_undated_record_that_comes_back_was_seen_before(created: str | None) -> None:
+    """Rule 1.6: it counts as created when first seen, also beside another spelling that it had in between.
+
+    A time that is not to the second makes it no other alert (rule 2.3).
+    """
     record = alert(C95, created=None)
-    day = Day({"real-day-trading": {"TSLA": record}})
+    day = Day({"real-day-trading": {"TSLA": alert(C95, created=created)}})
     other = {"Real Day Trading": {"TSLA": alert(C95, created="2026-11-18T11:00")}}
     day.read(other)
     day.wait(200)
     day.fill(C95, 2)
     day.wait(200)
     day.read({"real-day-trading": {"TSLA": record}, **other})
+    shows(day, A, 2)
+
+
+def test_crash_forgets_no_first_sight_that_was_kept() -> None:
+    """Seen at noon, in another spelling, and as at first beside that: a crash loses the last sight only."""
+    record = alert(C95, created=None)
+    day = Day({"real-day-trading": {"TSLA": record}})
+    day.add(f.FirstSeenKept(day.now))
+    other = {"Real Day Trading": {"TSLA": record}}
+    both = {**other, "real-day-trading": {"TSLA": record}}
+    day.read(other)
+    day.read(both)
+    day.add(f.Stopped(day.now, killed=True))
+    day.add(f.Started(day.now))
+    day.fill(C95, 2)
+    day.wait(200)
+    day.read(both)
     shows(day, A, 2)
 
 

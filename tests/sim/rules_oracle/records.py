@@ -187,7 +187,7 @@ class Alert:
 
 @dataclass(slots=True)
 class Sight:
-    """When a record without creation time was first seen by a name, with a contract."""
+    """When a record without a creation time to the second was first seen by a name, with a contract."""
 
     record: Record
     at: datetime
@@ -272,24 +272,28 @@ class Registry:
                     continue
                 kept.add(known.number)
                 if known.lost:
-                    known.first_seen, known.skew, known.lost = store.at, skew, False
+                    record = self._record(alerter, ticker, raw, store, store.at)
+                    seen = self._first_sight(record, store, skew)
+                    known.first_seen, known.skew, known.lost = seen.at, seen.skew, False
                 known.record = self._record(alerter, ticker, raw, store, known.first_seen)
             rest = left
         for alert in self.alerts:
             alert.present = alert.number in kept
         for alerter, ticker, raw in rest:
             record = self._record(alerter, ticker, raw, store, store.at)
-            # One that had this name before, with this contract, was seen then.
-            seen = self._sight(record) or Sight(record, store.at, skew)
+            seen = self._first_sight(record, store, skew)
             record = self._record(alerter, ticker, raw, store, seen.at)
             self.alerts.append(Alert(len(self.alerts), record, seen.at, seen.skew))
         for alert in self.present:
-            if alert.record.created.about is None and self._sight(alert.record) is None:
+            if alert.record.created.moment is None and self._sight(alert.record) is None:
                 self._sights.append(Sight(alert.record, alert.first_seen, alert.skew))
 
+    def _first_sight(self, record: Record, store: StoreRead, skew: timedelta) -> Sight:
+        """Return when it is first seen; an undated one that had this name before, with this contract, was."""
+        before = self._sight(record) if record.created.about is None else None
+        return before or Sight(record, store.at, skew)
+
     def _sight(self, record: Record) -> Sight | None:
-        if record.created.about is not None:
-            return None
         same = (sight for sight in self._sights if sight.record.spelled == record.spelled)
         return next((sight for sight in same if self._same_contract(sight.record, record)), None)
 
