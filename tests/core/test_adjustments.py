@@ -271,23 +271,6 @@ def test_difference_is_reported_with_its_cause() -> None:
     assert told == ["open", "adjusted"]
 
 
-def test_pushed_position_makes_us_ask() -> None:
-    """Nobody executed anything for a while, and the broker pushes another quantity."""
-    story = Held(10)
-    story.now += timedelta(seconds=60)
-    story.tell(position(40, contract=STOCK))
-    assert story.ledger.take_position_reasons() == ["a position was pushed that no execution explains"]
-    assert held(story) == 10
-    assert story.waiting() == []
-
-
-def test_pushed_position_behind_a_fill_asks_nothing() -> None:
-    story = Held(10)
-    story.trade(5)
-    story.tell(position(10, contract=STOCK))
-    assert story.ledger.take_position_reasons() == []
-
-
 def test_external_position_is_adjusted_too() -> None:
     story = Held(10, unmatched)
     story.answer(4)
@@ -326,6 +309,19 @@ def test_told_split_scales_lots_and_prices() -> None:
     assert (quantity(story), shown(story).open) == (0, False)
     story.answer(0)
     assert len(story.adjustments) == 1
+
+
+def test_told_split_and_its_undo_make_us_ask() -> None:
+    """What the person says is compared with the broker's word at once, not at the next answer."""
+    story = Held(10)
+    story.answer(40)
+    seq = tell_split(story)
+    assert story.ledger.take_position_reasons() == ["a person entered why a position changed"]
+    story.answer(40)
+    story.note(Source.PERSON, "undo", str(seq), "", "")
+    assert story.ledger.take_position_reasons() == ["a person took an adjustment back"]
+    story.answer(40, after=1)
+    assert story.waiting() == [30]
 
 
 def test_told_split_without_an_answer_yet() -> None:

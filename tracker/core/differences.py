@@ -59,6 +59,14 @@ class Differences:
         self._state = state
         self._zone = zone
         self._positions = positions
+        self._pushed: dict[ContractKey, Decimal] = {}
+        """Positions that were pushed since the last answer and are not judged yet."""
+        self._reasons: list[str] = []
+
+    def take_reasons(self) -> list[str]:
+        """Return once why the positions should be requested."""
+        reasons, self._reasons = self._reasons, []
+        return reasons
 
     def compare(self, frame: Frame, swept: Callable[[str], int]) -> list[TrackerEvent]:
         """Compare the answer just taken; return the events to report.
@@ -67,6 +75,7 @@ class Differences:
         """
         snapshot = self._state.get(SNAPSHOTS, "last")
         assert snapshot is not None, "a snapshot was just taken"
+        self._pushed.clear()
         changed: list[ContractKey] = []
         events: list[TrackerEvent] = []
         for holding in list(self._compared(snapshot)):
@@ -110,6 +119,7 @@ class Differences:
         ratio = Decimal(entry.ratio) if entry.ratio else None
         if holding is None:
             return
+        self._reasons.append("a person entered why a position changed")
         settled = None if waiting is not None else self._settled_as(entry, ratio)
         seen = waiting or (settled.as_difference if settled is not None else not_listed(self._state, holding))
         if ratio is None and seen is None and not entry.into:
@@ -288,6 +298,8 @@ class Differences:
     def undo(self, seq: int) -> None:
         """Take an adjustment back in its place."""
         rows = self._state.find(ADJUSTMENTS, "name", str(seq))
+        if rows:
+            self._reasons.append("a person took an adjustment back")
         for row in rows:
             self._state.put(ADJUSTMENTS, replace(row, undone=True))
             for other in self._state.find(ADJUSTMENTS, "contract", f"{row.account} {row.con_id}"):
@@ -303,12 +315,28 @@ class Differences:
         self._positions.refold(key)
         self._measure_again(key.text())
 
-    def asks(self, key: ContractKey, quantity: Decimal, now: Moment) -> bool:
-        """Return whether a pushed position is a reason to request all of them."""
-        holding = self._state.get(HOLDINGS, key.text())
-        if holding is None or holding.held == quantity or self._positions.waits(key):
-            return False
-        return holding.newest is None or now.time - holding.newest >= ASK_AFTER
+    def pushed(self, key: ContractKey, quantity: Decimal, now: Moment) -> None:
+        """Note a position that was pushed outside an answer, and judge what was pushed so far."""
+        self._pushed[key] = quantity
+        self.judge_pushed(now)
+
+    def judge_pushed(self, now: Moment) -> None:
+        """Have the positions requested if one was pushed that no execution explains.
+
+        One that may lack the newest execution is judged later.
+        """
+        for key, quantity in list(self._pushed.items()):
+            holding = self._state.get(HOLDINGS, key.text())
+            if holding is not None and self._may_lack_newest(holding, now):
+                continue
+            del self._pushed[key]
+            if holding is not None and holding.held != quantity:
+                self._reasons.append("a position was pushed that no execution explains")
+
+    def _may_lack_newest(self, holding: Holding, now: Moment) -> bool:
+        if self._positions.waits(holding.key):
+            return True
+        return holding.newest is not None and now.time - holding.newest < ASK_AFTER
 
     def _compared(self, snapshot: Snapshot) -> Iterable[Holding]:
         """Yield the holdings for which the answer is certain and whose opening balance was confirmed."""

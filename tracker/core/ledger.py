@@ -231,7 +231,7 @@ class Ledger:
     def take_position_reasons(self) -> list[str]:
         """Return once why the positions should be requested."""
         reasons, self._position_reasons = self._position_reasons, []
-        return reasons
+        return reasons + self._differences.take_reasons()
 
     # Executions
 
@@ -333,14 +333,14 @@ class Ledger:
         self._state.put(POSITIONS, BrokerPosition(position, frame.seq, frame.received_at))
         key = ContractKey(position.account, position.contract.con_id)
         self._positions.listed(key, position.quantity)
-        pushed = not self._positions.answering
-        if pushed and self._differences.asks(key, position.quantity, self._times.moment(frame)):
-            self._position_reasons.append("a position was pushed that no execution explains")
+        if not self._positions.answering:
+            self._differences.pushed(key, position.quantity, self._times.moment(frame))
         self._ask_again()
 
     def _end(self, frame: Frame, end: End) -> None:
         if end.of is EndOf.EXECUTIONS:
             self._positions.sweep_over(end.request_id, ended=True)
+            self._differences.judge_pushed(self._times.moment(frame))
             self._proven()
         elif end.of is EndOf.POSITIONS:
             if not self._positions.snapshot_ended(self._times.moment(frame)):

@@ -1,0 +1,49 @@
+"""Positions that the broker pushes unasked: they only make us request all of them (4.1)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.support.facts import held, position
+from tests.support.held_stock import STOCK, Held
+
+
+def test_pushed_position_makes_us_ask() -> None:
+    """Nobody executed anything for a while, and the broker pushes another quantity."""
+    story = Held(10)
+    story.now += timedelta(seconds=60)
+    story.tell(position(40, contract=STOCK))
+    assert story.ledger.take_position_reasons() == ["a position was pushed that no execution explains"]
+    assert held(story) == 10
+    assert story.waiting() == []
+
+
+def test_pushed_position_behind_a_fill_is_judged_after_a_sweep() -> None:
+    """The position may lack the fill at first; where it still differs later, the broker is asked."""
+    story = Held(10)
+    story.trade(5)
+    story.tell(position(10, contract=STOCK))
+    assert story.ledger.take_position_reasons() == []
+    story.sweep(request=901)
+    assert story.ledger.take_position_reasons() == []
+    story.now += timedelta(seconds=6)
+    story.sweep(request=902)
+    assert story.ledger.take_position_reasons() == ["a position was pushed that no execution explains"]
+    story.sweep(request=903)
+    assert story.ledger.take_position_reasons() == []
+
+
+@pytest.mark.parametrize("told", ["pushed again", "answered"])
+def test_pushed_position_that_is_right_since_asks_nothing(told: str) -> None:
+    story = Held(10)
+    story.trade(5)
+    story.tell(position(10, contract=STOCK))
+    if told == "pushed again":
+        story.tell(position(15, contract=STOCK))
+    else:
+        story.snapshot(position(15, contract=STOCK))
+    story.now += timedelta(seconds=6)
+    story.sweep(request=901)
+    assert story.ledger.take_position_reasons() == []
