@@ -316,3 +316,22 @@ def test_record_that_came_back_is_still_too_late() -> None:
     shows(day, "Real Day Trading/TSLA", 1)
     day.read({"real-day-trading": {"TSLA": alert(C95)}, **other})
     shows(day, A, 1)
+
+
+def test_takeover_hands_on_no_order_of_which_nothing_was_left() -> None:
+    """2 of one order were sold, 4 of another taken over; the old record is back, and the first order goes on.
+
+    By 2 that are told late it was others that were sold, so the first 2 go over; 3 bought now do not.
+    """
+    old = alert(C95)
+    day = Day({"Real Day Trading": {"TSLA": old}})
+    day.fill(C95, 2, perm=1)
+    day.fill(C95, -2)
+    day.fill(C95, 4, perm=2)
+    day.wait(10)
+    day.read({"real-day-trading": {"TSLA": (new := alert(C95, created=day.ago(0)))}})
+    day.read({"Real Day Trading": {"TSLA": old}, "real-day-trading": {"TSLA": new}})
+    day.fill(C95, 2, perm=3, at=-30, live=False)
+    day.fill(C95, 3, perm=1)
+    shows(day, A, 6)
+    shows(day, "Real Day Trading/TSLA", 7)

@@ -343,9 +343,9 @@ class Replay:
             if holding is None:
                 # It is the same alert, so what was decided about it by one name was by the other.
                 self.decisions[:] = [one.renamed(old, new) for one in self.decisions]
-            elif any(lot.quantity and old in lot.owners for lot in self.fold_of(holding).lots):
-                place = self._behind_booked(holding)
-                self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old, new=new))
+            elif left := [lot for lot in self.fold_of(holding).lots if lot.quantity and old in lot.owners]:
+                place, orders = self._behind_booked(holding), frozenset(lot.order for lot in left)
+                self._write(Decision(Kind.TAKEOVER, at, holding, place, old=old, new=new, orders=orders))
                 if self.registry.alerts[old].present:
                     # It was noted while the record was missing, and binds nothing once that is there again.
                     self._returned[old] = len(self.decisions)

@@ -53,6 +53,8 @@ class Decision:
     old: int = -1
     new: int = -1
     """A TAKEOVER's two alerts."""
+    orders: frozenset[OrderKey | None] = frozenset()
+    """The orders of which a TAKEOVER hands lots on: they follow, and no other that is filled late."""
     number: int = 0
     """A person's: its own, of an UNDO that of what it takes back, 0 for the last about the order."""
     present: frozenset[int] = frozenset()

@@ -292,10 +292,9 @@ class _Fold:
         old, new = decision.old, decision.new
         written = self._written[id(decision)]
         self._renamed.setdefault(old, []).append((written, new))
-        handed = {lot.order for lot in self._out.lots if lot.quantity and old in lot.owners}
         for order, owners in self._out.owners.items():
             # What was decided since, as the record was there again, stays its own.
-            if order in handed and old in owners and self._named.get((order, old), -1) < written:
+            if order in decision.orders and old in owners and self._named.get((order, old), -1) < written:
                 self._name(order, old, new)
                 self._named[order, new] = written
         kept = self._kept(old)
