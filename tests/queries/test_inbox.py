@@ -12,9 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, rivals
-from tests.support.facts import ACCOUNT, NVDA, exec_id
+from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tracker import wiring
 from tracker.config.loader import load
+from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.model import Contract, Execution, Source, Undecodable
 from tracker.queries.inbox import inbox
 
@@ -181,3 +182,17 @@ def test_legs_are_under_their_combo(desk: Desk) -> None:
     assert (combo["account"], combo["perm_id"]) == (ACCOUNT, 77)
     assert [line["exec_id"] for line in combo["lines"]] == [exec_id(1)]
     assert [leg["exec_id"] for leg in combo["legs"]] == [exec_id(2), exec_id(3)]
+
+
+def test_reopened_says_why_it_needs_a_person(tmp_path: Path) -> None:
+    """The sale that closed the alert is cancelled, after its record was taken out of the file."""
+    with Desk(tmp_path, rivals(), policy=ClosingPolicy.REMOVE) as desk:
+        desk.tell(buy(1, 4), buy(2, -4))
+        desk.run_pump()
+        assert "NVDA" not in desk.alerts_path.read_text()
+        desk.tell(replace(execution(exec_id(2, 2), -4, perm_id=190, at=2), quantity=Decimal(0)))
+        (row,) = asked(desk)["needs_you"]
+    assert row["fill"]["outcome"] == (
+        f"opened {ROBIN}/NVDA by con_id; a correction opened its alert again, and the alert had been removed"
+        " from the file"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,16 @@ def test_a_correction_names_the_other_versions(desk: Desk) -> None:
     five_segments = "0000e0d5.00000009.01.01.01"
     desk.tell(execution(five_segments, 1, at=9))
     assert of_fill(desk, five_segments)["versions"] == []
+
+
+def test_a_cancelled_fill_counts_for_nothing(desk: Desk) -> None:
+    """A correction to no quantity is no match that was rejected: neither its fill nor its alerts name one."""
+    desk.tell(execution(exec_id(1), 4))
+    desk.tell(replace(execution(exec_id(1, 2), 4), quantity=Decimal(0)))
+    assert of_fill(desk, exec_id(1, 2))["fill"]["outcome"] == (
+        "the broker cancelled this fill: nothing of it counts"
+    )
+    assert why(desk, "wolf/NVDA")["records"][0]["not_given"] == []
 
 
 def test_each_account_is_explained(desk: Desk) -> None:

@@ -40,7 +40,7 @@ def test_closed_before_the_alert_was_there(tmp_path: Path) -> None:
         assert "position" not in desk.alerts_path.read_text()
         assert story(desk, 1) == [
             "bought 7: no alert",
-            f"{ROBIN}/NVDA was found for it, but it was closed before the alert existed",
+            f"{ROBIN}/NVDA was found for it, but it was closed before the alert was there",
         ]
 
 

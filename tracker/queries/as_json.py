@@ -32,6 +32,7 @@ from tracker.queries.rehearsal import FIRST_REHEARSED
 
 _LONGEST: Final = 10_000
 """The longest text in characters of what a record shows, in an answer."""
+_REOPENED: Final = "a correction opened its alert again, and the alert had been removed from the file"
 
 Json: TypeAlias = dict[str, Any]
 """An object of an answer, ready to be written as JSON."""
@@ -115,12 +116,20 @@ def _part_json(part: FillPart) -> Json:
 
 
 def outcome(row: BookedExecution) -> str:
-    """Return in one line what happened to a fill."""
+    """Return in one line what happened to a fill, and why it needs a person where that is not part of it."""
+    if row.attention is Attention.REOPENED and not row.dismissed:
+        return f"{_what_happened(row)}; {_REOPENED}"
+    return _what_happened(row)
+
+
+def _what_happened(row: BookedExecution) -> str:
     touched = ", ".join(dict.fromkeys(owner.name for owner in row.owners))
     if row.superseded_by:
         return f"corrected by {row.superseded_by}"
     if row.execution.contract.is_combo:
         return "the combo's own line; its legs are counted instead"
+    if not row.execution.quantity:
+        return "the broker cancelled this fill: nothing of it counts"
     if not row.folded:
         return "not decided yet: the broker's answer that it came in, or the positions, are not complete"
     if row.opening and row.closing:
@@ -163,7 +172,7 @@ def why_undecided(booked: BookedExecution) -> str:
     """Say in one line why a fill needs a person; empty where it does not."""
     match = booked.match
     if booked.attention is Attention.REOPENED:
-        return "a correction opened its alert again, and the alert had been removed from the file"
+        return _REOPENED
     if isinstance(match, Ambiguous):
         return f"it may belong to {' or '.join(alert.name for alert in match.alerts)}"
     near = [rejection for rejection in match.rejected if rejection.near]

@@ -207,7 +207,7 @@ def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
     if given is None and is_part:
         return f"a person gave a part of it to {names}, but nothing of it was left"
     if given is None:
-        return f"{names} was found for it, but it was closed before the alert existed"
+        return f"{names} was found for it, but it was closed before the alert was there"
     left = number(abs(given))
     match decision.kind:
         case OwnershipKind.MATCHED | OwnershipKind.YOUNGER:
@@ -384,7 +384,7 @@ def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: dateti
 
 
 def _against(row: BookedExecution, alert: AlertId) -> list[tuple[str, bool]]:
-    if alert in row.owners:
+    if alert in row.owners or not row.execution.quantity:
         return []
     if isinstance(row.match, Ambiguous) and alert in row.match.alerts:
         return [(why_not(row.match), True)]
