@@ -335,3 +335,18 @@ def test_takeover_hands_on_no_order_of_which_nothing_was_left() -> None:
     day.fill(C95, 3, perm=1)
     shows(day, A, 6)
     shows(day, "Real Day Trading/TSLA", 7)
+
+
+def test_late_fill_is_what_was_decided_of_its_order_before_a_newer_one() -> None:
+    """The alert is younger than 2 bought and 1 sold; 1 more of the order is its own from the first.
+
+    1 bought with the 2 at 7 is told last: nobody's as the 1 was sold, so the alert has 1, 1 and 1.
+    """
+    day = Day()
+    day.fill(C95, 2, 1, perm=1, at=-60, live=False)
+    day.fill(C95, -1, 1, at=-40, live=False)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(30))}})
+    day.fill(C95, 1, 1, perm=1)
+    day.fill(C95, 1, 7, perm=1, at=-55)
+    shows(day, A, 3)
+    assert day.right().alert(A).avg_price == 3

@@ -113,7 +113,7 @@ class _Fold:
         self._index += 1
         out, event, order = self._out, fact.now, fact.order
         of_order = out.owners.setdefault(order, {})
-        placed, since = out.placed.get(order, set()), out.since.setdefault(order, {})
+        since = out.since.setdefault(order, {})
         # What was decided with another execution of its order is no part of this one (rules 1.3 and 1.4).
         owners: dict[int, str] = {}
         for decision in self._parts.get(fact.key, ()):
@@ -122,7 +122,6 @@ class _Fold:
                 owners[now] = of_order[now] = rule
                 self._named[order, now] = self._written[id(decision)]
                 since.setdefault(now, fact.time)
-                placed.discard(now)
         rest = event.signed
         if rest * out.position < 0 or (rest and rest * out.left_over < 0):
             rest = self._close(fact, rest)
