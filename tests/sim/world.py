@@ -257,7 +257,8 @@ class World:
             self.session.want_sweep()
 
     def _want_positions(self, reason: str) -> None:
-        if self.session is not None and self.changes is not None:
+        # While the faults are on, a life without changes asks as it was drawn; then as the tracker does.
+        if self.session is not None and (self.changes is not None or not self.gateway.faults):
             self.session.want_positions()
 
     def _meddle(self) -> None:
