@@ -112,6 +112,20 @@ def test_fill_behind_undone_dismissal_needs_person() -> None:
     assert booked(story, exec_id(102)).wants_person
 
 
+def test_fill_that_was_dismissed_with_its_order_needs_person_again() -> None:
+    """It came while the order was dismissed, and that is taken back."""
+    verdict = Ambiguous(Rule.STRIKE, (ALERT, SUCCESSOR))
+    story = Held(10, lambda execution: verdict)
+    fill = exec_id(101)
+    story.note(Source.PERSON, "dismiss", ACCOUNT, fill)
+    seq = story.seq
+    story.tell(execution(exec_id(102), 5, at=1000, contract=STOCK, perm_id=101))
+    assert not booked(story, exec_id(102)).wants_person
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, fill)
+    assert booked(story, fill).wants_person
+    assert booked(story, exec_id(102)).wants_person
+
+
 @pytest.mark.parametrize("fill", [exec_id(101), exec_id(7)])
 def test_undo_of_nothing_changes_nothing(fill: str) -> None:
     story = Held(10)

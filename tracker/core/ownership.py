@@ -368,7 +368,7 @@ class Ownership:
         order = self._orders.of(booked)
         made = [one for one in self._state.find(DECISIONS, "orders", order.order) if one.seq == seq]
         if booked.dismissed and not made:
-            return self._put_back(booked)
+            return self._put_back(booked, seq)
         if order.settled != PERSON or not made:
             return None
         # Records may have been renamed or replaced since.
@@ -392,13 +392,15 @@ class Ownership:
                 owner = one.alerts[0].alert
         return owner
 
-    def _put_back(self, booked: BookedExecution) -> BookedExecution:
-        """Let a dismissed execution, and later fills of its order, need a person again."""
+    def _put_back(self, booked: BookedExecution, dismissed_with: int) -> BookedExecution:
+        """Let an execution that a frame dismissed, and later fills of its order, need a person again."""
         order = self._orders.of(booked)
         if order.settled == DISMISSED:
             self._state.put(OWNERS, replace(order, settled=PERSON))
-        self._state.put(EXECUTIONS, replace(booked, dismissed=False))
-        self._needs_person(booked)
+        for row in self._orders.rows(booked):
+            if row.dismissed and (row.key == booked.key or row.seq > dismissed_with):
+                self._state.put(EXECUTIONS, replace(row, dismissed=False))
+                self._needs_person(row)
         return booked
 
     def dismiss(self, key: ExecutionKey) -> BookedExecution | None:
