@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from tests.sim.rules_oracle import facts as f
-from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, A, B, Day, alert, no_id, shows
+from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, A, B, Day, alert, no_id, seen, shows
 
 BOTH = {"real-day-trading": {"TSLA": alert(C95)}, "robindahood-alerts": {"TSLA": alert(C100)}}
 
@@ -77,6 +77,17 @@ def test_void_alone_is_no_position() -> None:
     one = day.right().alert(A)
     assert one.quantity == 0
     assert (one.opened_at, one.closed_at, one.removed) == (None, None, False)
+
+
+def test_void_changes_no_trip_that_was_closed() -> None:
+    """3 at 4 were bought and sold; 2 more are a void: the alert shows the trip and nothing of the void."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 3, 4)
+    day.fill(C95, -3, 5)
+    day.correct(day.fill(C95, 2, 6), 0)
+    one = day.right().alert(A)
+    assert seen(one.avg_price, one.opened_at) == (4, NOON)
+    assert one.closed_at == NOON + timedelta(seconds=1)
 
 
 def test_given_away_lot_leaves_average() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 from tests.sim.rules_oracle import facts as f
-from tests.support.oracle_day import ACC, C95, C100, STK, A, B, Day, alert, shows
+from tests.support.oracle_day import ACC, C95, C100, NOON, STK, A, B, Day, alert, seen, shows
 
 
 def test_undone_assignment_goes_to_the_successor() -> None:
@@ -82,6 +83,26 @@ def test_undone_assignment_shows_what_was_closed_before() -> None:
     day.decide("undo", exec_id)
     shows(day, A, 0)
     assert day.right().alert(A).avg_price == Decimal(4)
+
+
+def test_undone_assignment_shows_what_was_closed_meanwhile() -> None:
+    """A had 2 at 4, and was given 3 of another contract; the 2 are sold, and the 3 are taken back."""
+    day = Day({"real-day-trading": {"TSLA": alert(C100)}})
+    day.fill(C100, 2, 4, at=-30)
+    exec_id = day.fill(C95, 3, at=-20)
+    day.decide("assign", exec_id, A)
+    day.fill(C100, -2, 5, at=-10)
+    day.decide("undo", exec_id)
+    shows(day, A, 0)
+    one = day.right().alert(A)
+    assert seen(one.avg_price, one.opened_at) == (4, NOON - timedelta(seconds=30))
+
+
+def test_dismissal_takes_nothing_from_an_alert() -> None:
+    """Nothing of it needed a person."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.decide("dismiss", day.fill(C95, 3))
+    shows(day, A, 3)
 
 
 def test_undone_assignment_gives_back_to_rule() -> None:

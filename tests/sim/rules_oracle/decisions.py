@@ -380,8 +380,9 @@ class Replay:
                 return
             rules = {named.number: PERSON}
         owners = dict(self.fold_of(order.holding).owners.get(order, {}))
-        if kind is Kind.ASSIGN and self.persons.decided(order) and owners.keys() == rules.keys():
-            # It is so already by a person's word: nothing is decided, and nothing can be taken back.
+        same = self.persons.decided(order) and owners.keys() == rules.keys()
+        if (kind is Kind.ASSIGN and same) or (kind is Kind.DISMISS and owners):
+            # A person said so before, or it needs no person: nothing is decided, nor can it be taken back.
             return
         if self.persons.take(order, event):
             made = Decision(

@@ -345,7 +345,8 @@ class _Fold:
         """Return what an alert shows here; where nothing was sold the lots' own prices make the average."""
         shown = tally_of(self._out.changes, alert)
         average = None if shown.average is None else shown.average / ratio
-        return Kept(average, shown.opened_at) if shown.reduced else None
+        reduced = any(part.reduced for part in shown.parts.values())
+        return Kept(average, shown.opened_at) if reduced else None
 
     def _disown(self, lot: Lot, alert: int, did: Did = Did.MOVED) -> None:
         del lot.owners[alert]

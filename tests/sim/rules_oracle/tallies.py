@@ -61,6 +61,8 @@ class Part:
     """The quantity, without sign, that the average is about."""
     average: Decimal | None = None
     opened_at: datetime | None = None
+    reduced: bool = False
+    """Whether anything was closed since it opened; what was only given away leaves nothing to show."""
     changes: list[Change] = field(default_factory=list)
 
     def add(self, change: Change) -> None:
@@ -105,8 +107,10 @@ class Part:
         was_open = bool(self.quantity)
         self.quantity += change.quantity
         if change.did is Did.OPENED:
+            self.reduced = (self.reduced and was_open) or change.reduced
             self._opened(change, was_open)
         else:
+            self.reduced = self.reduced or change.did in (Did.CLOSED, Did.ADJUSTED)
             self.averaged = max(self.averaged - abs(change.quantity), ZERO)
 
     def _opened(self, change: Change, was_open: bool) -> None:
@@ -134,12 +138,10 @@ class Tally:
     """What changed last."""
     closed_at: datetime | None = None
     closed_by: str | None = None
-    reduced: bool = False
-    """Whether anything was closed since it opened; what was only given away leaves nothing to show."""
     emptied: bool = False
     """Whether all that it had went to another alert, or to none, by a decision."""
     before: tuple[AccountContract, datetime, str | None] | None = None
-    """What it closed last, when and why: what it shows again once another contract's lots are given away."""
+    """What it closed last, when and why: what it shows once another contract's lots are given away."""
     rule: str = ""
     order: OrderKey | None = None
     rules: dict[OrderKey, str] = field(default_factory=dict)
@@ -173,26 +175,29 @@ class Tally:
 
     def add(self, change: Change) -> None:
         """Add the next change in the broker's order."""
+        if change.did is Did.OPENED and not change.quantity and self.parts:
+            # A void changes nothing of what it had.
+            return
         was_open = self.open
         self.last = change.holding
-        self.parts.setdefault(change.holding, Part()).add(change)
+        part = self.parts.setdefault(change.holding, Part())
+        part_was_open = bool(part.quantity)
+        part.add(change)
         if change.did is Did.OPENED:
             self._opened(change, was_open)
             return
-        self.reduced = self.reduced or change.did in (Did.CLOSED, Did.ADJUSTED)
+        # What a successor took over was not closed; what went on elsewhere was, unless it comes there.
+        closed = change.did is not Did.HANDED and (part.reduced or change.did is Did.LEFT)
+        if closed and part_was_open and not part.quantity:
+            self.before = (change.holding, change.time, change.cause or None)
         if was_open and not self.open:
-            # What a successor took over was not closed; what went on elsewhere was, unless it comes there.
-            self.emptied = change.did is Did.HANDED or not (self.reduced or change.did is Did.LEFT)
-            if not self.emptied:
-                self.closed_at, self.closed_by = change.time, change.cause or None
-                self.before = (change.holding, self.closed_at, self.closed_by)
-            elif self.before is not None and self.before[0] != change.holding:
+            self.emptied = self.before is None or not (closed or self.before[0] != change.holding)
+            if self.before is not None and not self.emptied:
                 self.last, self.closed_at, self.closed_by = self.before
-                self.emptied = False
 
     def _opened(self, change: Change, was_open: bool) -> None:
         self.closed_at = self.closed_by = None
-        self.emptied, self.reduced = False, (self.reduced and was_open) or change.reduced
+        self.emptied = False
         if not change.quantity and not was_open:
             # A void: it never had anything.
             self.emptied = True
