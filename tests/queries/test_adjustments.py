@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from tracker.queries.adjustments import (
     told_result,
 )
 from tracker.queries.day_report import report
+from tracker.queries.inbox import inbox
 from tracker.queries.socket_commands import rehearsed_adjustment
+from tracker.queries.text import TextTable
 from tracker.queries.undoing import undoing
 from tracker.status.protocol import CommandError
 
@@ -131,6 +133,17 @@ def test_note_takes_over_what_is_listed(table: Table) -> None:
     assert (would["held"], alerts_of(would)) == (3, [(NAME, 3, 2.5)])
     table.say(note="given away")
     assert open_difference(table.journal.state, KEY) == []
+
+
+@pytest.mark.parametrize("after_gap", [False, True])
+def test_missed_fills_are_the_first_step_where_a_day_is_unproven(table: Table, after_gap: bool) -> None:
+    table.answer(position(3))
+    (waiting,) = open_difference(table.journal.state, KEY)
+    table.journal.state.put(DIFFERENCES, replace(waiting, after_gap=after_gap))
+    said = " ".join(TextTable(UTC).inbox(inbox(table.journal, table.now, table.names)).split())
+    cause = f"name the cause with `tracker adjust {NVDA.con_id} --note TEXT`, or --split, --becomes, --moved"
+    assert cause in said
+    assert (f"bring missed fills with `tracker reconcile --flex FILE`, or {cause}" in said) == after_gap
 
 
 def test_part_that_was_given_away_has_no_price(table: Table) -> None:

@@ -180,6 +180,7 @@ def difference_json(state: LedgerState, one: Difference) -> Json:
         "listed": number(holding.held - holding.pending + one.amount),
         "difference": number(one.amount),
         "seen_at": instant(one.seen.time),
+        "after_gap": one.after_gap,
         "says": f"the broker holds {number(holding.held - holding.pending + one.amount)}, the fills add up to"
         f" {ours}{likely}; it is settled once a second answer agrees",
     }

@@ -78,7 +78,10 @@ class TextTable:
         for each in answer.get("unexplained", []):
             lines += wrap(f"{each['contract']} in {each['account']}: {each['says']}")
             cause = f"name the cause with `tracker adjust {each['con_id']} --note TEXT`"
-            lines += wrap(f"{cause}, or --split, --becomes, --moved; see --help", _INDENT)
+            missed = (
+                "bring missed fills with `tracker reconcile --flex FILE`, or " if each["after_gap"] else ""
+            )
+            lines += wrap(f"{missed}{cause}, or --split, --becomes, --moved; see --help", _INDENT)
         if items:
             lines += [
                 "",
