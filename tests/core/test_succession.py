@@ -67,6 +67,19 @@ def test_contract_identifies_undated_alert(gone: str, now: str, strike: Decimal,
     assert (same_alert_among([alert], state) is alert) is same
 
 
+@pytest.mark.parametrize("created", ["", CREATED])
+def test_same_alert_is_the_first_by_name_of_several(created: str) -> None:
+    """Unless one is spelled as it was; no time makes one of them the same alert rather than another."""
+    before = option_alert(alerter="prof and kian")
+    state = AlertState(before.id._replace(created_at=created), record=before)
+    first, second = (
+        replace(before, id=AlertId(name, "NVDA", created, None), created_at=at)
+        for name, at in (("Prof And Kian", None), ("profandkian", datetime(2025, 11, 18, 16, tzinfo=UTC)))
+    )
+    assert same_alert_among([second, first], state) is first
+    assert same_alert_among([first, replace(second, id=state.alert)], state) is not first
+
+
 @pytest.mark.parametrize(("expires", "same"), [("1121", True), ("1219", False)])
 def test_conid_tells_an_undated_alerts_contract(expires: str, same: bool) -> None:
     """The record named no expiry, but the conid of the call of 21 November, which it had."""

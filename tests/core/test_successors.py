@@ -228,6 +228,21 @@ def test_successor_has_what_a_bust_opens_again() -> None:
     assert quantity(story, SUCCESSOR) == 6
 
 
+def test_late_fill_is_the_successors_whose_conid_changed() -> None:
+    """It took over 2 of another order, was respelled, and lost its conid: it is the same alert (rule 2.3)."""
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=5, perm_id=189))
+    story.tell(execution(exec_id(3), 2, "5", at=6, perm_id=190))
+    take_over(story, ALERT, SUCCESSOR)
+    respelled = SUCCESSOR._replace(alerter="Robindahood Alerts")
+    take_over(story, SUCCESSOR, respelled, whole="whole")
+    now = SUCCESSOR._replace(option_conid=None)
+    story.created[now] = 420
+    story.tell(execution(exec_id(4), 1, "2", at=9))
+    take_over(story, respelled, now, whole="whole")
+    assert (quantity(story, now), average(story, now)) == (3, 4)
+
+
 def test_late_fill_goes_over_with_what_was_there_before() -> None:
     """4 at 2 are sold, then 2 at 5 of another order go to a successor, which is replaced by now as well.
 

@@ -65,7 +65,7 @@ from tracker.core.state_rows import (
     owners_key,
     owners_of,
 )
-from tracker.core.succession import records_like, successor_among
+from tracker.core.succession import records_like, same_alert_among, successor_among
 
 
 class Circumstances(NamedTuple):
@@ -172,13 +172,23 @@ class Ownership:
         if self._find_alert(execution, owner) is not None:
             self._remember(execution, owner)
             return owner
-        while row is not None and row.successor is not None:
-            record = self._find_alert(execution, row.successor)
+        while row is not None and (new := row.successor) is not None:
+            after = self._state.get(ALERTS, alert_text(new))
+            record = self._find_alert(execution, new) or self._same_alert(execution, after)
             if record is not None:
-                takes_over = row.record is None or successor_among([record], row, execution.contract)
-                return record.id if takes_over else owner
-            row = self._state.get(ALERTS, alert_text(row.successor))
+                if row.record is not None and not successor_among([record], row, execution.contract):
+                    break
+                owner = new
+            row = after
         return owner
+
+    def _same_alert(self, execution: Execution, gone: AlertState | None) -> Alert | None:
+        """Return the record that is the same alert as one that is gone: in another spelling, say."""
+        if gone is None:
+            return None
+        contracts = [execution.contract]
+        there = records_like(self._candidates(execution), gone.alert, contracts, self._names)
+        return same_alert_among(there, gone, contracts)
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
         """Return the order's first fill, which may be the new one."""

@@ -67,9 +67,11 @@ def same_alert_among(
 ) -> Alert | None:
     """Return the record that is the same alert as the one that is gone; all `alerts` have its name.
 
-    `contracts` are those that it had.
+    `contracts` are those that it had. Of several it is the one that is spelled as it was, else the first by
+    name.
     """
-    return next((alert for alert in alerts if _same_identity(alert, gone, contracts)), None)
+    same = (alert for alert in alerts if _same_identity(alert, gone, contracts))
+    return min(same, key=lambda alert: (alert.id[:2] != gone.alert[:2], alert.id[:2]), default=None)
 
 
 def is_dated(alert: AlertId) -> bool:
