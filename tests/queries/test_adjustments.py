@@ -103,6 +103,17 @@ def test_merger_is_rehearsed_then_told(table: Table) -> None:
     assert not table.journal.state.find(DIFFERENCES, "open", "1")
 
 
+def test_reverse_split_names_both_contracts_of_one_name(table: Table) -> None:
+    """Old and new contract differ in their conId only."""
+    table.answer(position(1, contract=replace(NVDA, con_id=705)))
+    would = table.rehearse(becomes="705", ratio="1:4")
+    lines = TextTable(UTC).adjusted(would).splitlines()
+    assert [line.partition(" in ")[0] for line in lines[:2]] == [
+        f"NVDA 2025-11-21 122.5 C ({NVDA.con_id})",
+        "NVDA 2025-11-21 122.5 C (705)",
+    ]
+
+
 def test_second_rehearsal_counts_what_was_told(table: Table) -> None:
     """What went on as another contract is split there."""
     table.answer(position(8, contract=NEW))
@@ -273,7 +284,7 @@ def test_ambiguous_names_are_listed(table: Table) -> None:
     """Two contracts of the symbol are held: the conId tells them apart."""
     table.tell(buy(3, 2, contract=replace(NVDA, con_id=702, right="P"), perm_id=190))
     assert table.refusal(split="4:1").startswith(
-        "ambiguous: 'NVDA' names several: NVDA 2025-11-21 122.5 C in"
+        f"ambiguous: 'NVDA' names several: NVDA 2025-11-21 122.5 C ({NVDA.con_id}) in"
     )
     assert telling(table.journal.state, "702", Reason(split="4:1")).key == f"{ACCOUNT} 702"
 

@@ -151,7 +151,7 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
         raise CommandError(
             "not_found", f"no fill of {quoted(text)} is known; name the contract as `tracker fills` shows it"
         )
-    several = ", ".join(f"{_words(one)} in {one.account}" for one in found[:5])
+    several = ", ".join(f"{_words(one)} ({one.contract.con_id}) in {one.account}" for one in found[:5])
     raise CommandError(
         "ambiguous", f"{quoted(text)} names several: {several}; name one of them, and --account"
     )

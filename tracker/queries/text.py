@@ -279,10 +279,15 @@ class TextTable:
     def adjusted(self, answer: Mapping[str, Any]) -> str:
         """Write what an adjustment changed, or would."""
         verb = "is now" if answer["done"] else "would be"
-        lines = list(wrap(f"{answer['contract']} in {answer['account']}: {answer['held']} {verb} held"))
         into = answer["into"]
-        if into is not None:
-            lines += wrap(f"{into['contract']} in {into['account']}: {into['held']} {verb} held")
+        lines = [
+            line
+            for one in (answer, into)
+            if one is not None
+            for line in wrap(
+                f"{one['contract']} ({one['con_id']}) in {one['account']}: {one['held']} {verb} held"
+            )
+        ]
         lines += _listed(
             "alerts",
             (
