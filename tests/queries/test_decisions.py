@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.journal_entries import Assigned
 from tracker.core.model import AlertId, Contract, ExecutionKey, Source, StoreUnavailable
 from tracker.queries.decisions import Decision, assignment, decision_result, dismissal, written_to
+from tracker.queries.text import TextTable
+from tracker.queries.why import why_execution
 from tracker.status.protocol import CommandError
 
 NAME = f"{ROBIN}/NVDA"
@@ -70,6 +72,20 @@ def test_assignment_moves_fill(desk: Desk) -> None:
     assert [(each["alert"], each["open"], each["position"]["quantity"]) for each in came["also_changed"]] == [
         (NAME, False, 0)
     ]
+
+
+def test_assignment_of_a_round_trip_says_that_nothing_is_left(desk: Desk) -> None:
+    desk.tell(buy(1, 4, contract=LATER), buy(2, -4, contract=LATER))
+    came = carry_out(desk, assign(desk, exec_id(1), NAME))
+    assert (came["done"], came["nothing_left"], came["shows"]) == (True, True, None)
+    said = " ".join(TextTable(UTC).assigned({**came, "id": "9"}).split())
+    assert "left nothing: it was closed before; only what its order still fills follows" in said
+    (why,) = why_execution(desk.journal, exec_id(1), desk.names)["executions"]
+    assert f"a person gave it to {NAME}, but nothing of it was left" in [
+        each["what"] for each in why["ownership"]
+    ]
+    desk.tell(buy(3, 1, contract=LATER, perm_id=189))
+    assert decision_result(desk.journal.state, assign(desk, exec_id(3), NAME))["nothing_left"] is False
 
 
 def test_assignment_is_done_once(desk: Desk) -> None:

@@ -164,7 +164,7 @@ def why_not(match: Match) -> str:
         case Ambiguous():
             return f"{len(match.alerts)} alerts agree by {match.rule.value}: one of them is meant"
         case Matched():
-            return "its alert is named, but it opened nothing"
+            return "its alert is named, but nothing of it was left"
     assert_never(match)
 
 

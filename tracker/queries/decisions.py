@@ -213,6 +213,7 @@ def decision_result(state: LedgerState, decision: Decision, *, dry_run: bool = F
         "quantity": number(decision.quantity),
         "whole_order": not any(isinstance(one, PartAssigned) and not one.whole for one in decision.entries),
         **alert_json(decision.alert),
+        "nothing_left": not any(decision.alert in each.owners or not each.folded for each in order),
         "shows": mine[0] if mine else None,
         "also_changed": [each for each in shows if each["alert"] != decision.alert.name],
     }

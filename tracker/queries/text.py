@@ -253,6 +253,8 @@ class TextTable:
         fill = answer["fill"]
         lines = list(wrap(f"{_fills_of(answer)} {_verb(answer)} assigned to {answer['alert']}"))
         shows = answer["shows"]
+        if answer["nothing_left"]:
+            lines += _row("left", "nothing: it was closed before; only what its order still fills follows")
         if shows is None:
             lines += _row("shows", f"nothing yet: {fill['outcome']}")
         else:

@@ -203,9 +203,9 @@ def _opened(row: BookedExecution) -> str:
 def _decided(decision: OwnershipDecision, given: Decimal | None) -> str:
     """Say what one decision changed about one lot."""
     names = " and ".join(one.alert.name for one in decision.alerts) or "no alert"
-    is_part = decision.kind is OwnershipKind.PART
-    if given is None and is_part:
-        return f"a person gave a part of it to {names}, but nothing of it was left"
+    by_person = {OwnershipKind.PART: "a part of it", OwnershipKind.ASSIGNED: "it"}
+    if given is None and decision.kind in by_person:
+        return f"a person gave {by_person[decision.kind]} to {names}, but nothing of it was left"
     if given is None:
         return f"{names} was found for it, but it was closed before the alert was there"
     left = number(abs(given))
