@@ -124,9 +124,19 @@ def test_record_without_day_means_the_day_it_owns(before: str | None, expires: s
     assert takes_over(option_alert(expires=expires), state, NVDA_CALL) is follows
 
 
+@pytest.mark.parametrize(("expires", "follows"), [("1121", True), ("1219", False)])
+def test_borrowed_record_means_the_contract_that_was_taken_over(expires: str, follows: bool) -> None:
+    """It names the conid of 19 December. Whose successor was gone before it was read owns 21 November.
+
+    Found by seed 1060000120.
+    """
+    older = replace(option_alert(expires=None, con_ids=[9]), id=GONE.alert._replace(created_at=""))
+    assert takes_over(option_alert(expires=expires), replace(GONE, record=older), NVDA_CALL) is follows
+
+
 def test_record_with_another_conid_means_that_contract() -> None:
     """Its conid was that of 19 December, though it came to own the call of 21 November."""
-    state = replace(GONE, record=option_alert(expires=None, con_ids=[9]))
+    state = replace(GONE, record=replace(option_alert(expires=None, con_ids=[9]), id=GONE.alert))
     assert takes_over(option_alert(expires="1219", con_ids=[9]), state, NVDA_CALL)
     assert takes_over(option_alert(expires="1219"), state, NVDA_CALL)
 

@@ -83,14 +83,15 @@ def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
     """Return whether a record takes over what the record that is gone owns of a contract.
 
     An old record that names neither a conid nor a day of expiry counts as naming that of the contract it
-    owns, where its other details fit.
+    owns, where its other details fit. So does one of which only the record before it is known.
     """
     if speaks_of(contract, alert) is not None:
         return True
     record = gone.record
     if record is None:
         return False
-    if not record.con_ids and speaks_of(contract, record) is Rule.STRIKE and (days := days_of(contract)):
+    vague = not record.con_ids or record.id.created_at != gone.alert.created_at
+    if vague and speaks_of(contract, record) is Rule.STRIKE and (days := days_of(contract)):
         record = replace(record, expiry=Expiry(ExpiryKind.DAY, days[0]))
     symbols = {symbol_key(record.symbol), symbol_key(alert.symbol)}
     one_symbol = len(symbols) == 1 or symbols <= tickers_of(contract)
