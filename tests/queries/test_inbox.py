@@ -184,15 +184,19 @@ def test_legs_are_under_their_combo(desk: Desk) -> None:
     assert [leg["exec_id"] for leg in combo["legs"]] == [exec_id(2), exec_id(3)]
 
 
-def test_reopened_says_why_it_needs_a_person(tmp_path: Path) -> None:
-    """The sale that closed the alert is cancelled, after its record was taken out of the file."""
+@pytest.mark.parametrize("again", ["the sale is cancelled", "its order fills again"])
+def test_reopened_says_why_it_needs_a_person(tmp_path: Path, again: str) -> None:
+    """After the alert's record was taken out of the file, something of it is held again."""
     with Desk(tmp_path, rivals(), policy=ClosingPolicy.REMOVE) as desk:
         desk.tell(buy(1, 4), buy(2, -4))
         desk.run_pump()
         assert "NVDA" not in desk.alerts_path.read_text()
-        desk.tell(replace(execution(exec_id(2, 2), -4, perm_id=190, at=2), quantity=Decimal(0)))
+        if again == "its order fills again":
+            desk.tell(buy(3, 1, perm_id=189))
+        else:
+            desk.tell(replace(execution(exec_id(2, 2), -4, perm_id=190, at=2), quantity=Decimal(0)))
         (row,) = asked(desk)["needs_you"]
     assert row["fill"]["outcome"] == (
-        f"opened {ROBIN}/NVDA by con_id; a correction opened its alert again, and the alert had been removed"
-        " from the file"
+        f"opened {ROBIN}/NVDA by con_id; its alert is open again, and the record had been taken out of the"
+        " file"
     )

@@ -32,7 +32,7 @@ from tracker.queries.rehearsal import FIRST_REHEARSED
 
 _LONGEST: Final = 10_000
 """The longest text in characters of what a record shows, in an answer."""
-_REOPENED: Final = "a correction opened its alert again, and the alert had been removed from the file"
+_REOPENED: Final = "its alert is open again, and the record had been taken out of the file"
 
 Json: TypeAlias = dict[str, Any]
 """An object of an answer, ready to be written as JSON."""
