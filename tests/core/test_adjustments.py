@@ -474,3 +474,21 @@ def test_note_about_nothing_changes_nothing(contract: str) -> None:
     story = Held(10)
     story.note(Source.PERSON, "adjust", contract, "adjusted", "", "nothing")
     assert (quantity(story), story.adjustments) == (10, [])
+
+
+def test_late_match_opens_what_was_sold_in_the_second_of_an_adjustment() -> None:
+    """4 vanish and close the alert; 4 sold in that very second are told later, and a match later still.
+
+    What opens the other side comes behind what closed the first, so the alert is short 4.
+    """
+    verdict = [matched(ALERT)]
+    story = Held(4, lambda fill: verdict[-1](fill))
+    story.answer(0)
+    story.answer(0, after=301)
+    assert (quantity(story), shown(story).open) == (0, False)
+    verdict.append(unmatched)
+    (gone,) = story.adjustments
+    story.trade(-4, ago=(story.now - gone.place.time).total_seconds())
+    verdict.append(matched(ALERT))
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(story.number))
+    assert (quantity(story), held(story)) == (-4, -4)

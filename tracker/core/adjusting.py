@@ -150,6 +150,7 @@ def _less(mine: AlertPosition, part: Decimal, one: Adjustment) -> AlertPosition:
         closed_by=None if quantity else one.cause,
         last=one.place,
         sold_with=(),
+        closed_side=0 if quantity else 1 if part > 0 else -1,
     )
 
 
