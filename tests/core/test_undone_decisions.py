@@ -19,10 +19,11 @@ from tests.support.facts import (
     execution,
     matched,
     quantity,
+    shown,
     unmatched,
 )
 from tests.support.held_stock import STOCK, Held
-from tests.support.ownership import assign
+from tests.support.ownership import DatedStory, assign
 from tracker.core.model import Ambiguous, Rule, Source
 from tracker.core.state_rows import ContractKey
 
@@ -63,6 +64,23 @@ def test_undone_assignment_goes_to_whom_took_that_contract_over() -> None:
     story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR), taken)
     story.note(Source.PERSON, "undo", str(seq), ACCOUNT, exec_id(1))
     assert (quantity(story), quantity(story, SUCCESSOR)) == (3, 4)
+
+
+def test_undone_assignment_of_an_order_of_which_nothing_was_taken_over() -> None:
+    """All of it was sold when a successor took over 2 at 5. It fills 4 at 2 more: 6 at 3; 3 are sold.
+
+    Who has them is given them, and that is taken back: nothing changes.
+    """
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=5, perm_id=189))
+    story.tell(execution(exec_id(3), 2, "5", at=6, perm_id=190))
+    story.created[SUCCESSOR] = 300
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.tell(execution(exec_id(4), 4, "2", at=9), execution(exec_id(5), -3, at=12, perm_id=191))
+    assign(story, 4, SUCCESSOR)
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, exec_id(4))
+    position = shown(story, SUCCESSOR).position or {}
+    assert (position["quantity"], position["avg_price"]) == (3, 3)
 
 
 def test_undone_assignment_of_what_was_nobodys() -> None:

@@ -394,13 +394,16 @@ class Ownership:
         return booked
 
     def _called_since(self, made: OwnershipDecision, execution: Execution, owner: AlertId) -> AlertId:
-        """Return who took over from an owner since a decision, the owner itself where its record is there."""
+        """Return who took over from an owner since a decision, or before it where nothing was left to take.
+
+        Where the owner's record is there it is the owner itself.
+        """
         decisions = self._state.find(DECISIONS, "contract", ContractKey(made.account, made.con_id).text())
         for one in sorted(decisions, key=lambda each: (each.seq, each.number)):
             taken = one.taken_from == owner and (one.seq, one.number) > (made.seq, made.number)
             if taken and self._find_alert(execution, owner) is None:
                 owner = one.alerts[0].alert
-        return owner
+        return self._owner_now(execution, owner)
 
     def _put_back(self, booked: BookedExecution, dismissed_with: int) -> BookedExecution:
         """Let an execution that a frame dismissed, and later fills of its order, need a person again."""
