@@ -146,6 +146,17 @@ def test_note_takes_over_what_is_listed(table: Table) -> None:
     assert open_difference(table.journal.state, KEY) == []
 
 
+def test_difference_names_what_was_held_before_the_fills(tmp_path: Path) -> None:
+    with Table(tmp_path, {ROBIN: {"NVDA": record()}}) as table:
+        table.note(Source.LINK, "up", ACCOUNT, "176")
+        table.answer(position(5))
+        table.tell(buy(1, 4))
+        table.answer(position(8))
+        (waiting,) = open_difference(table.journal.state, KEY)
+        said = difference_json(table.journal.state, waiting)["says"]
+    assert said.startswith("the broker holds 8, the 5 held before and the fills add up to 9;")
+
+
 @pytest.mark.parametrize("after_gap", [False, True])
 def test_missed_fills_are_the_first_step_where_a_day_is_unproven(table: Table, after_gap: bool) -> None:
     table.answer(position(3))

@@ -13,6 +13,7 @@ from typing import Final
 
 from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.alert_updates import instant, number
+from tracker.core.audit.discrepancies import add_up
 from tracker.core.differences import contract_of, leads_to, not_listed, settled_of
 from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract
@@ -181,8 +182,8 @@ def difference_json(state: LedgerState, one: Difference) -> Json:
         "difference": number(one.amount),
         "seen_at": instant(one.seen.time),
         "after_gap": one.after_gap,
-        "says": f"the broker holds {number(holding.held - holding.pending + one.amount)}, the fills add up to"
-        f" {ours}{likely}; it is settled once a second answer agrees",
+        "says": f"the broker holds {number(holding.held - holding.pending + one.amount)},"
+        f" {add_up(holding.base)} {ours}{likely}; it is settled once a second answer agrees",
     }
 
 

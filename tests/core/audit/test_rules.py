@@ -145,6 +145,14 @@ def test_shared_position_is_compared_once() -> None:
     )
 
 
+def test_sum_names_what_was_held_before_the_fills() -> None:
+    """10 are held, of which 3 were before the first fill: the fills alone would not add up."""
+    world = all_agrees().broker_holds(NVDA, 20)
+    before = {"base": Decimal(3), "executed": Decimal(7)}
+    found = only(world.with_held(NVDA, lambda held: replace(held, **before)))
+    assert found.message.startswith("the broker holds 20, the 3 held before and the fills add up to 10;")
+
+
 def test_vanished_unowned_position_needs_nothing() -> None:
     """A position that no alert depends on needs nothing when it goes."""
     unowned = HeldView(ACCOUNT, AAPL, Decimal(50), base=Decimal(50))

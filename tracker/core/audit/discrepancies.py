@@ -5,6 +5,7 @@ Owns these kinds, and how contracts and fills are named in messages. It compares
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 
 from msgspec import Struct
@@ -61,6 +62,11 @@ class Audit(Struct, frozen=True):
     discrepancies: tuple[Discrepancy, ...]
     not_ours: tuple[Position, ...] = ()
     """Positions that the broker holds and no alert owns."""
+
+
+def add_up(base: Decimal) -> str:
+    """Return the words before the sum of what is known of a contract; `base` was held before its fills."""
+    return f"the {base.normalize():f} held before and the fills add up to" if base else "the fills add up to"
 
 
 def contract_words(contract: Contract) -> str:

@@ -19,7 +19,14 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from tracker.core.audit.discrepancies import Audit, Discrepancy, DiscrepancyKind, contract_words, fill_words
+from tracker.core.audit.discrepancies import (
+    Audit,
+    Discrepancy,
+    DiscrepancyKind,
+    add_up,
+    contract_words,
+    fill_words,
+)
 from tracker.core.audit.inputs import BrokerView, DecidedView, HeldView, LedgerView, RecordView, StoreView
 from tracker.core.audit.side_by_side import SideBySide, root
 from tracker.core.model import ZERO, AlertId, CompletedOrder, Execution
@@ -230,7 +237,7 @@ def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Dis
         return Discrepancy(
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
-            f"the broker holds {quantity}, the fills add up to {held.quantity - held.pending}{whose}",
+            f"the broker holds {quantity}, {add_up(held.base)} {held.quantity - held.pending}{whose}",
             "alerts follow it once a second answer agrees; name the cause with"
             f" {_noted(held)} (--split, --becomes and --moved at any time), or bring"
             " missed fills with `tracker reconcile --flex FILE`",
@@ -246,7 +253,7 @@ def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Dis
     return Discrepancy(
         DiscrepancyKind.POSITION_GONE,
         _subject(held),
-        f"the broker holds none, the fills add up to {held.quantity}{whose}",
+        f"the broker holds none, {add_up(held.base)} {held.quantity}{whose}",
         step if held.owned else "nothing to do: no alert depends on it",
         repairable=held.departed,
     )
