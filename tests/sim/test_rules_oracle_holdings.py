@@ -453,3 +453,12 @@ def test_cause_told_of_what_was_settled_puts_no_opening_in_doubt() -> None:
     day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None))
     opening = day.right().openings[ACC, 7]
     assert seen(opening.quantity, opening.confirmed) == (0, True)
+
+
+def test_person_confirms_that_an_account_is_flat() -> None:
+    """An answer that lists nothing of an account is never certain; a person who knows says so."""
+    day = bought_ten()
+    day.answer({})
+    shows(day, A, 10)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None))
+    shows(day, A, 0)

@@ -254,7 +254,7 @@ class Holdings:
                 self.contracts[con_id] = event.becomes
         waiting = self.unexplained.get(holding)
         inferred = None if waiting is not None or event.time is not None else self._explained_by(event)
-        seen = waiting or inferred
+        seen = waiting or inferred or (self._unlisted(holding) if event.time is None else None)
         time, place = event.time, None
         if time is None:
             time = seen.time if seen is not None else self._now(holding, event)
@@ -312,6 +312,18 @@ class Holdings:
         else:
             fits = True
         return last if fits else None
+
+    def _unlisted(self, holding: AccountContract) -> Unexplained | None:
+        """Return the zero of the last answer, if it lists nothing of the account: a person may confirm it."""
+        ours = self._position(holding)
+        if not ours or not self._answers or holding[0] in (last := self._answers[-1]).accounts:
+            return None
+        facts = [fact for fact in self._facts if fact.order.holding == holding]
+        if any(fact.booked_no >= last.asked_no for fact in facts):
+            return None
+        time = max([last.second or last.asked_at, *(fact.time for fact in facts)])
+        place = Place(time, frozenset(fact.key for fact in self._facts if fact.booked_no < last.asked_no))
+        return Unexplained(ZERO, -ours, place, time, last.ended_at, self._arrived, True, False, last.asked_at)
 
     def _now(self, holding: AccountContract, event: AdjustmentTold) -> datetime:
         times = [fact.time for fact in self._facts if fact.order.holding == holding]
