@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from tests.support.facts import (
     ACCOUNT,
     ALERT,
     NVDA,
+    START,
     SUCCESSOR,
     Story,
     alert_fields,
@@ -23,7 +25,7 @@ from tests.support.facts import (
     unmatched,
     untouched,
 )
-from tests.support.ownership import DatedStory, assign
+from tests.support.ownership import DatedStory, assign, places, swept
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.model import (
     AlertId,
@@ -32,6 +34,7 @@ from tracker.core.model import (
     Source,
     Value,
 )
+from tracker.core.ownership_rows import OwnershipKind
 from tracker.core.state import ALERTS
 from tracker.core.state_rows import ContractKey, alert_text
 
@@ -171,6 +174,18 @@ def test_order_of_a_record_that_is_back_goes_on_for_it() -> None:
     assert (quantity(story), quantity(story, SUCCESSOR)) == (-2, 0)
 
 
+def test_successor_that_was_never_read_is_as_old_as_its_name_says() -> None:
+    """Its name is 472 s younger than that of ALERT, created at 0 s; the order's fill of -10 s comes late."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.tell(execution(exec_id(1), 4))
+    story.created.clear()
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    swept(story, execution(exec_id(2), 2, at=-10, request_id=900))
+    younger = [place for kind, place in places(story) if kind is OwnershipKind.YOUNGER]
+    assert [place.time for place in younger] == [START + timedelta(seconds=472)]
+
+
 def test_successor_that_is_gone_said_what_its_forerunner_said() -> None:
     """Found in the store before a crash, and gone from it since: the next successor is judged by that."""
     story = DatedStory()
@@ -182,7 +197,8 @@ def test_successor_that_is_gone_said_what_its_forerunner_said() -> None:
     assert forerunner is not None
     assert row is not None
     assert row.record is not None
-    assert row.record == forerunner.record
+    assert forerunner.record is not None
+    assert row.record == replace(forerunner.record, created_at=row.record.created_at)
 
 
 def test_record_hands_on_same_batchs_lots() -> None:

@@ -15,7 +15,7 @@ from tracker.core.model import AlertId, AlertUpdate, Frame
 from tracker.core.ownership import Ownership
 from tracker.core.state import ALERTS, OUTBOX, LedgerState
 from tracker.core.state_rows import AlertState, ContractKey, Delivery, alert_text
-from tracker.core.succession import is_former_name
+from tracker.core.succession import dated_as, is_former_name
 
 
 class RecordChanges:
@@ -60,7 +60,7 @@ class RecordChanges:
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *(key for key in keys if key in folded))))
         # If the successor is gone too, its record is unknown; assume that it named the same contract.
-        record = successor.record or alert_state.record
+        record = successor.record or dated_as(alert_state.record, old, new)
         self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
         if not self._ownership.owns(old, known):
             self._state.put(ALERTS, replace(alert_state, successor=new, unconfirmed=False))

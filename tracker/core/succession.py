@@ -79,6 +79,17 @@ def is_dated(alert: AlertId) -> bool:
     return _TO_THE_SECOND.fullmatch(alert.created_at.strip()) is not None
 
 
+def dated_as(record: Alert | None, old: AlertId, new: AlertId) -> Alert | None:
+    """Return what is known of a record for its successor, created as much later as their names say."""
+    was, now = _moment(old.created_at), _moment(new.created_at)
+    if record is None or record.created_at is None or was is None or now is None:
+        return record
+    if (was.tzinfo is None) is not (now.tzinfo is None):
+        # A zone in one of them only: the older time is the best that is known.
+        return record
+    return replace(record, created_at=record.created_at + (now - was))
+
+
 def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
     """Return whether a record takes over what the record that is gone owns of a contract.
 
