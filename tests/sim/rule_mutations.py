@@ -233,7 +233,7 @@ SEEDS: Final[Mapping[str, tuple[int, ...]]] = {
     "a rival's going settles": (23, 50),
     "the window runs while the store is away": (52, 139),
     "no full look after an absence": (117,),
-    "first seen is ignored": (2, 112),
+    "first seen is ignored": (2, 134),
     "an undo is forgotten at a restart": (32, 122),
     "a near miss that shows up later is not told": (23, 32),
     "a reference in one spelling only": (13, 19),
