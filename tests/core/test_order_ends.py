@@ -126,6 +126,18 @@ def test_answer_without_the_broker_proves_nothing(lost: int) -> None:
     assert news(story)["remaining_qty"] == 0
 
 
+def test_answer_on_a_connection_of_the_process_before_proves_nothing() -> None:
+    """The gateway had lost IBKR when the process was killed; the next one decides what was answered then."""
+    story = partly_filled()
+    story.tell(Notice(-1, 1100, "lost"))
+    story.restart()
+    ask(story)
+    assert news(story)["remaining_qty"] == 6
+    story.reconnect()
+    ask(story)
+    assert news(story)["remaining_qty"] == 0
+
+
 def test_connection_forgets_what_the_last_one_asked() -> None:
     story = partly_filled()
     story.note(Source.SENT, "open_orders")

@@ -106,7 +106,7 @@ class BrokerFeed:
             self._sweeps[str(entry.request)] = entry.account
             self._tell(facts.SweepAsked(at, connection, entry.account))
         elif isinstance(entry, OpenOrdersAsked):
-            self._listed = None if self._lost else set()
+            self._listed = set() if self._began and not self._lost else None
             self._orders_owed += 1
             self._tell(facts.OpenOrdersAsked(at))
         elif isinstance(entry, PositionsAsked):

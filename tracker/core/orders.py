@@ -50,6 +50,8 @@ class Orders:
         """How many requests for open orders of this connection are unanswered."""
         self._upstream = True
         """Whether the gateway is connected to IBKR, by its last notice."""
+        self._began = False
+        """Whether this process saw the connection begin, and so what it told and was asked since."""
 
     def settle(self) -> None:
         """End a batch: touch the alerts that show a changed order."""
@@ -186,7 +188,7 @@ class Orders:
 
     def open_orders_asked(self) -> None:
         """Begin to gather the answer about all open orders."""
-        self._answer = set() if self._upstream else None
+        self._answer = set() if self._upstream and self._began else None
         self._answers_owed += 1
 
     def open_orders_ended(self) -> None:
@@ -213,7 +215,7 @@ class Orders:
 
     def new_link(self) -> None:
         """Forget the old connection's unanswered requests."""
-        self._upstream = True
+        self._upstream = self._began = True
         self._answer = None
         self._answers_owed = 0
 
