@@ -462,3 +462,15 @@ def test_person_confirms_that_an_account_is_flat() -> None:
     shows(day, A, 10)
     day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None))
     shows(day, A, 0)
+
+
+def test_answer_of_the_same_second_is_not_behind_a_split() -> None:
+    """12 were listed, 2 of them held before; within that second 48 are, and a person tells of a split."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.fill(STK, 10, 200)
+    day.answer({STK: 12, OTHER: 1})
+    day.now += timedelta(microseconds=1)
+    day.answer({STK: 48, OTHER: 1})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(4)))
+    right = day.right()
+    assert seen(right.openings[ACC, 7].quantity, right.positions[ACC, 7], right.unexplained) == (2, 48, {})

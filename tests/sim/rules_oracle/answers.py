@@ -149,15 +149,12 @@ class Answer:
 
     def contains_move(self, moved: MovedIn) -> bool:
         """Tell by the broker's time, as of any adjustment (rule 4.4)."""
-        return self._is_behind(moved.time)
+        return self.second is not None and moved.time <= self.second
 
     def factor(self, scaled: Sequence[Scaled], time: datetime, key: str = "") -> Decimal:
         """Return what the ratios that it contains made of one unit that came at a time."""
-        ratios = [one.ratio for one in scaled if self._is_behind(one.place.time) and one.scales(time, key)]
+        ratios = [one.ratio for one in scaled if one.known_at <= self.asked_at and one.scales(time, key)]
         return prod(ratios, start=Decimal(1))
-
-    def _is_behind(self, time: datetime) -> bool:
-        return self.second is not None and time <= self.second
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +171,8 @@ class Scaled:
 
     place: Place
     ratio: Decimal
+    known_at: datetime
+    """When the answer that shows it was asked, or it was told."""
 
     def scales(self, time: datetime, key: str) -> bool:
         """Return whether what came at a time, by an execution if `key` names one, was multiplied."""

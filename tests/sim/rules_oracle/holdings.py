@@ -351,7 +351,7 @@ class Holdings:
         moved = self._moved_in(holding) if moved is None else moved
         adjusted = min((one.made for one in self.touching(holding)), default=None)
         scaled = [
-            Scaled(one.place, one.ratio)
+            Scaled(one.place, one.ratio, one.known_at)
             for one in self.adjustments(holding)
             if one.ratio is not None and one.target is None
         ]
