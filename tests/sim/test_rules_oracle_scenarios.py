@@ -395,3 +395,19 @@ def test_stock_split_scenario_of_the_demo() -> None:
     day.answer({amd: 40, Contract(1, "X"): 1})
     day.fill(amd, -40, 51)
     shows(day, "real-day-trading/AMD", 0)
+
+
+def test_late_fill_waits_for_what_was_decided_of_its_order() -> None:
+    """Rule 1.2: in one second 5 at 2 are bought, 2 sold, A written and found for the 5, and 1 more bought.
+
+    2 at 8 of ten seconds before come late. The sale closes the 1, which A owned, and 1 at 8 of the free ones;
+    what is left, 1 at 8 and 5 at 2, is A's.
+    """
+    day = Day()
+    day.fill(C95, 5, 2, perm=1, exec_id="0000e0d5.0000000a.01.01")
+    day.fill(C95, -2, 3, at=-1)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(2))}})
+    day.fill(C95, 1, 2, perm=1, at=-2, exec_id="0000e0d5.00000009.01.01")
+    day.fill(C95, 2, 8, perm=1, at=-13, live=False)
+    shows(day, A, 6)
+    assert day.right().alert(A).avg_price == 3

@@ -224,8 +224,10 @@ class _Fold:
         if decision.kind in (Kind.LATE, Kind.CREATION):
             for alert, rule in decision.rules.items():
                 alert = self._now_called(alert, decision)
-                self._named[decision.order, alert] = self._written[id(decision)]
-                if alert in owners and alert not in placed:
+                written = self._written[id(decision)]
+                followed = self._named.get((decision.order, alert), -1) > written
+                self._named[decision.order, alert] = written
+                if alert in owners and alert not in placed and not followed:
                     # It owns already what the order opens; what it does not own yet is given below.
                     pass
                 else:
