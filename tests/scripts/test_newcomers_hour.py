@@ -62,7 +62,7 @@ class Newcomer:
 
     def cleans_up(self) -> None:
         """Remove what was tried, as the README says."""
-        subprocess.run(["bash", "-ec", cleaning()], cwd=self.folder, check=True, timeout=BOUND_SECONDS)
+        subprocess.run(["bash", "-ec", cleaning()], env=self.environment, check=True, timeout=BOUND_SECONDS)
 
     async def runs(self, during: Callable[[], Awaitable[None]]) -> str:
         """Run the tracker while something is done; returns its log."""

@@ -58,7 +58,7 @@ def output_of(command: str) -> list[str]:
 
 def cleaning() -> str:
     """Return the command by which the README removes what the trial left."""
-    (found,) = re.findall(r"`(rm -r data/[^`]*)`", README)
+    (found,) = re.findall(r"`(rm -r ~/order-tracker/data/[^`]*)`", README)
     return str(found)
 
 
