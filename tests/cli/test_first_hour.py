@@ -52,7 +52,7 @@ def test_upgrade_is_logged_and_kept(tmp_path: Path) -> None:
             db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
         shutil.copy(journal, tmp_path / "before")
         await rig.start()
-        assert f"changed from form 1 to form {len(MIGRATIONS)}; the old one is kept as" in rig.log()
+        await rig.logged(f"changed from form 1 to form {len(MIGRATIONS)}; the old one is kept as")
         assert (tmp_path / "journal.db.v1").exists()
         assert await rig.stop() == 0
         with closing(sqlite3.connect(tmp_path / "journal.db.v1")) as old:

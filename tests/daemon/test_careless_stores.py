@@ -63,7 +63,7 @@ def test_deleted_file_is_an_outage(tmp_path: Path) -> None:
         assert not rig.alerts_path.exists()
         rig.alerts_path.write_text(whole)
         await rig.until(lambda: rig.read()["position"]["quantity"] == 5)
-        assert "1 alert read from" in rig.log()
+        await rig.logged("1 alert read from")
         assert await rig.stop() == 0
 
     play(tmp_path, story)
@@ -74,7 +74,7 @@ def test_new_tracker_reports_absent_file(tmp_path: Path) -> None:
 
     async def story(rig: Rig) -> None:
         await rig.start()
-        assert f"{rig.alerts_path} is not there" in rig.log()
+        await rig.logged(f"{rig.alerts_path} is not there")
         assert await rig.status_of("store", "absent")
         buy(rig)
         await rig.idle()

@@ -207,7 +207,7 @@ def test_daemon_sends_the_report(tmp_path: Path) -> None:
         await rig.start(*options)
         await rig.until(lambda: hook.said("REPORT"))
         assert f"fills may be missing on {day}" in hook.lines()[0]
-        assert "report from" in rig.log()
+        await rig.logged("report from")
 
     with Webhook() as hook:
         play(tmp_path, story)

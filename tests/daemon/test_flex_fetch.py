@@ -134,7 +134,7 @@ def test_running_tracker_closes_the_gap(tmp_path: Path) -> None:
             if now().astimezone(NEW_YORK).hour < 7:
                 assert web.asked == []
                 return
-            await rig.until(lambda: "proven by it" in rig.log())
+            await rig.logged("proven by it")
             assert [name for name, _ in web.asked] == ["SendRequest", "GetStatement", "GetStatement"]
             gaps: dict[str, Any] = await rig.ask("gaps")
             assert gaps["open"] == 0

@@ -31,7 +31,7 @@ def test_swallowed_fill_reaches_its_alert(tmp_path: Path) -> None:
         rig.gateway.push_bytes(struct.pack(">I", 8 << 20))
         rig.gateway.fill(rig.gateway.order(CALL, "BUY", 3, limit="2"))
         await rig.until(lambda: rig.read().get("position", {}).get("quantity") == 3)
-        assert "was not whole after 1 s" in rig.log()
+        await rig.logged("was not whole after 1 s")
 
     play(tmp_path, story)
 
@@ -105,7 +105,7 @@ def test_contract_that_fails_holds_back_no_other(tmp_path: Path) -> None:
         await rig.start()
         await rig.until(lambda: bought(rig, PUTS) == 5)
         assert bought(rig) == 3
-        assert f"{CALL.con_id} could not be counted: " in rig.log()
+        await rig.logged(f"{CALL.con_id} could not be counted: ")
         # Those that come later count as well, and the tracker goes on.
         rig.gateway.fill(rig.gateway.order(PUT, "BUY", 1, limit="2"))
         await rig.until(lambda: bought(rig, PUTS) == 6)

@@ -169,7 +169,7 @@ def test_hanging_store_ends_the_beats(tmp_path: Path) -> None:
         await rig.start(env=env, module="tests.support.hanging")
         await rig.until(lambda: listening.count("WATCHDOG=1") >= 2)
         (tmp_path / "hang").touch()
-        await rig.until(lambda: "the pump makes no progress" in rig.log())
+        await rig.logged("the pump makes no progress")
         beats = listening.count("WATCHDOG=1")
         looks = asyncio.get_running_loop().time() + 3
         await rig.until(lambda: asyncio.get_running_loop().time() > looks)

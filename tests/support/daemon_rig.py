@@ -244,6 +244,10 @@ class Rig:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), BOUND_SECONDS)
 
+    async def logged(self, words: str) -> None:
+        """Wait until the daemon logged these words; a thread of its own writes the log, a little later."""
+        await self.until(lambda: words in self.log())
+
     def log(self) -> str:
         """Return what the daemon logged."""
         return (self.folder / "daemon.log").read_text()
