@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.facts import held, position
+from tests.support.facts import ACCOUNT, START, exec_id, execution, held, position
 from tests.support.held_stock import STOCK, Held
+from tracker.core.model import End, EndOf, Source
 
 
 def test_pushed_position_makes_us_ask() -> None:
@@ -47,3 +48,17 @@ def test_pushed_position_that_is_right_since_asks_nothing(told: str) -> None:
     story.now += timedelta(seconds=6)
     story.sweep(request=901)
     assert story.ledger.take_position_reasons() == []
+
+
+def test_pushed_position_waits_for_the_fills_of_a_sweep() -> None:
+    """A sweep brought a fill of a minute ago and is not over; the position has it, what we hold not yet."""
+    story = Held(10)
+    story.now += timedelta(seconds=90)
+    at = int((story.now - START).total_seconds()) - 60
+    story.note(Source.SENT, "executions", "901", ACCOUNT)
+    story.tell(execution(exec_id(99), 5, at=at, contract=STOCK, perm_id=99, request_id=901))
+    story.tell(position(15, contract=STOCK))
+    assert story.ledger.take_position_reasons() == []
+    story.tell(End(EndOf.EXECUTIONS, 901))
+    assert story.ledger.take_position_reasons() == []
+    assert held(story) == 15

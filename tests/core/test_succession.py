@@ -12,10 +12,27 @@ from tests.support.matching_cases import NVDA_CALL, option_alert
 from tracker.core.alerters import AlerterNames
 from tracker.core.model import AlertId
 from tracker.core.state_rows import AlertState
-from tracker.core.succession import is_dated, same_alert_among, same_name, takes_over
+from tracker.core.succession import dated_as, is_dated, same_alert_among, same_name, takes_over
 
 CREATED = "2025-11-18T15:42:00"
 GONE = AlertState(AlertId("ProfAndKian", "NVDA", CREATED, 5))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hour"),
+    [
+        ("2025-11-18T15:00:00", "2025-11-18T17:00:00", 22),
+        ("2025-11-18T15:00:00-05:00", "2025-11-18T17:00:00-06:00", 23),
+        ("2025-11-18T15:00:00", "2025-11-18T17:00:00Z", 20),
+        ("2025-11-18T15:00:00", "this afternoon", 20),
+    ],
+)
+def test_unread_successor_is_as_much_younger_as_its_name(old: str, new: str, hour: int) -> None:
+    """The old record was created at 20:00 UTC; where the names cannot be compared, that is all we know."""
+    record = replace(option_alert(), created_at=datetime(2025, 11, 18, 20, tzinfo=UTC))
+    dated = dated_as(record, AlertId("a", "NVDA", old, None), AlertId("a", "NVDA", new, None))
+    assert dated is not None
+    assert dated.created_at == datetime(2025, 11, 18, hour, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -172,8 +172,8 @@ class Ownership:
         if self._find_alert(execution, owner) is not None:
             self._remember(execution, owner)
             return owner
-        while row is not None and (new := row.successor) is not None:
-            after = self._state.get(ALERTS, alert_text(new))
+        while (new := row.successor) is not None:
+            after = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
             record = self._find_alert(execution, new) or self._same_alert(execution, after)
             if record is not None:
                 if row.record is not None and not successor_among([record], row, execution.contract):
@@ -182,10 +182,8 @@ class Ownership:
             row = after
         return owner
 
-    def _same_alert(self, execution: Execution, gone: AlertState | None) -> Alert | None:
+    def _same_alert(self, execution: Execution, gone: AlertState) -> Alert | None:
         """Return the record that is the same alert as one that is gone: in another spelling, say."""
-        if gone is None:
-            return None
         contracts = [execution.contract]
         there = records_like(self._candidates(execution), gone.alert, contracts, self._names)
         return same_alert_among(there, gone, contracts)
