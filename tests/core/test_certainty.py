@@ -105,9 +105,7 @@ def test_short_listed_before_an_empty_answer() -> None:
     story = Story(up=False)
     story.note(Source.LINK, "up", ACCOUNT, "176")
     story.snapshot(position(-3))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link()
     story.note(Source.SENT, "positions")
     story.tell(POSITIONS_END)
     story.sweep(execution(exec_id(1), 3, at=9, request_id=901), request=901)
@@ -129,9 +127,7 @@ def test_missed_first_fill_then_short() -> None:
     """A flat account: the link was down as 3 were bought, then 3 and 2 more are sold: short by 2."""
     story = connected()
     story.sweep()
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link()
     story.note(Source.SENT, "positions")
     story.tell(position(3), POSITIONS_END)
     story.sweep(execution(exec_id(1), 3, at=0, request_id=901), request=901)
@@ -148,9 +144,7 @@ def test_empty_answer_after_restart_then_sale() -> None:
     """10 were held; the gateway restarts and lists nothing yet; 4 are sold: no short, no alert."""
     story = Story()
     story.snapshot(position(10))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link()
     story.note(Source.SENT, "positions")
     story.tell(POSITIONS_END)
     story.sweep(request=901)
@@ -164,10 +158,7 @@ def test_unproven_day_between_leaves_the_balance_unconfirmed() -> None:
     """What was held three days ago is a guess by now, and still explains the sale."""
     story = Story()
     story.snapshot(position(10))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.now += timedelta(days=3)
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link(away=timedelta(days=3))
     story.note(Source.SENT, "positions")
     story.tell(POSITIONS_END)
     later = 3 * 86400
@@ -185,10 +176,7 @@ def test_balance_taken_stands_when_the_day_before_it_is_proven() -> None:
     """
     story = Story()
     story.snapshot(position(10))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.now += timedelta(days=1)
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link(away=timedelta(days=1))
     story.tell(execution(exec_id(1), -4, at=86400))
     story.sweep(request=901)
     story.snapshot(position(8))
@@ -435,9 +423,7 @@ def test_lost_link_to_broker_forgets_the_answers_since() -> None:
     story = Story()
     story.snapshot(position(4))
     story.snapshot(position(5))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link()
     story.note(Source.SENT, "executions", "903", ACCOUNT)
     story.tell(End(EndOf.EXECUTIONS, 903))
     story.snapshot(position(7))

@@ -301,9 +301,7 @@ def test_certain_answer_of_earlier_link_counts() -> None:
     """No answer came on the new link; what the last certain one listed is what the sale closes."""
     story = Story()
     story.snapshot(position(10))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link()
     story.note(Source.SENT, "positions")
     story.note(Source.LINK, "timeout", "positions", "-1")
     story.tell(execution(exec_id(1), -4, at=60))
@@ -426,10 +424,7 @@ def test_it_waits_for_answers_of_all_accounts() -> None:
 def test_waiting_contract_holds_up_no_other() -> None:
     story, other = Story(), replace(NVDA, con_id=701)
     story.tell(execution(exec_id(1), 4))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.now += timedelta(seconds=60)
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link(away=timedelta(seconds=60))
     story.note(Source.SENT, "positions")
     missed = execution(exec_id(2), 2, at=30, request_id=901)
     story.sweep(missed, execution(exec_id(3), 5, at=30, contract=other, request_id=901), request=901)

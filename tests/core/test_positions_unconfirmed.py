@@ -92,10 +92,7 @@ def test_disturbed_answer_leaves_the_base() -> None:
     story = asked()
     story.tell(position(10), POSITIONS_END)
     story.sweep(execution(exec_id(1), 4, at=-1, request_id=900))
-    story.note(Source.LINK, "down", "lost")
-    story.session += 1
-    story.now += timedelta(seconds=60)
-    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.lose_link(away=timedelta(seconds=60))
     story.note(Source.SENT, "positions")
     story.tell(position(10), execution(exec_id(2), 1, at=60), POSITIONS_END)
     story.note(Source.LINK, "first_sweep")

@@ -139,11 +139,16 @@ class Story:
         """Go on with a new ledger over the same state, as after a crash between two batches."""
         self.ledger = Ledger(self.state, lambda execution, now: self.decide(execution), policy=self.policy)
 
-    def reconnect(self, *positions: Position) -> None:
-        """Lose the link and come back, with the positions that the broker holds by then."""
+    def lose_link(self, *, away: timedelta = timedelta(0)) -> None:
+        """Lose the link, and have another connection after that time."""
         self.note(Source.LINK, "down", "lost")
         self.session += 1
+        self.now += away
         self.note(Source.LINK, "up", ACCOUNT, "176")
+
+    def reconnect(self, *positions: Position) -> None:
+        """Lose the link and come back, with the positions that the broker holds by then."""
+        self.lose_link()
         self.snapshot(*positions)
 
     def sweep(self, *facts: BrokerFact, request: int = 900, account: str = ACCOUNT) -> None:
