@@ -10,14 +10,13 @@ from tests.support.oracle_day import ACC, C95, C100, NOON, STK, A, B, Day, alert
 
 
 def test_undone_assignment_goes_to_the_successor() -> None:
-    """Given twice to who has it; a re-alert has the 7 by now, and the second word is taken back."""
+    """Given to who has it; a re-alert has the 7 by now, sells 3, and the assignment is taken back."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})
     exec_id = day.fill(C95, 7, 6)
     day.decide("assign", exec_id, A, number=1)
-    day.decide("assign", exec_id, A, number=2)
     day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
     day.fill(C95, -3)
-    day.decide("undo", exec_id, number=2)
+    day.decide("undo", exec_id, number=1)
     shows(day, A, 4)
     assert day.right().orphans == ()
 
