@@ -27,7 +27,7 @@ def past(story: Story, key: str = KEY) -> PositionHistory:
 
 
 def reported(story: Story, amount: int, at: datetime = LATER, **more: Any) -> None:
-    """Have a report tell of a change in its place."""
+    """Have a report name a change in its place."""
     cause = more.pop("cause", "split" if "ratio" in more else "transferred")
     entry = PositionChanged(KEY, cause, at.isoformat(), str(amount), text="as IBKR says", **more)
     story.note(Source.FLEX, *entry.fields)

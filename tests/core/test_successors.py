@@ -119,7 +119,7 @@ def test_successor_takes_one_waiting_contract_of_two() -> None:
 
 
 def two_contracts() -> tuple[DatedStory, AlertId, AlertId]:
-    """Tell of a record that owned 4 of NVDA and got another conid by then, and has sold 3 of that.
+    """Return a story of a record that owned 4 of NVDA, got another conid, and has sold 3 of that.
 
     The newer record is of NVDA again, and takes that over.
     """

@@ -79,7 +79,7 @@ def test_assignment_of_a_round_trip_says_that_nothing_is_left(desk: Desk) -> Non
     came = carry_out(desk, assign(desk, exec_id(1), NAME))
     assert (came["done"], came["nothing_left"], came["shows"]) == (True, True, None)
     said = " ".join(TextTable(UTC).assigned({**came, "id": "9"}).split())
-    assert "left nothing: it was closed before; only what its order still fills follows" in said
+    assert "left nothing: it was closed before; later fills of its order go to the alert" in said
     (why,) = why_execution(desk.journal, exec_id(1), desk.names)["executions"]
     assert f"a person gave it to {NAME}, but nothing of it was left" in [
         each["what"] for each in why["ownership"]

@@ -39,7 +39,7 @@ _SHARES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a person could tell of a position that changed."""
+    """What a person could say about a position that changed."""
 
     holding: AccountContract
     reason: Reason

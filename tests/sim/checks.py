@@ -48,14 +48,14 @@ def check_neighbour(records: Records, neighbour: Neighbour) -> None:
 
 
 def check_safe(records: Records, feed: OracleFeed) -> None:
-    """See to it that no record tells of an execution that nobody reported, or counts one twice."""
+    """Check that no record shows an execution that nobody reported, or counts one twice."""
     for key, record in _records(records):
         shown = record.get("last_order_update")
         if not shown:
             continue
         truth = feed.known.get(shown["exec_id"])
         if truth is None:
-            raise Broken(f"{key} tells of {shown['exec_id']}, which was never taken in")
+            raise Broken(f"{key} shows {shown['exec_id']}, which was never taken in")
         _check_kind(key, record, truth.contract)
         _check_filled(key, shown, truth, feed.broker)
 
@@ -350,7 +350,7 @@ def _check_sums(key: RecordKey, shown: Mapping[str, Any], right: Expected, *, en
         and shown["exec_id"] in expected.exec_ids
     ]
     if not orders:
-        raise Broken(f"{key} tells of {shown['exec_id']}, which is not in force")
+        raise Broken(f"{key} shows {shown['exec_id']}, which is not in force")
     order, expected = orders[0]
     average = None if expected.avg_fill_price is None else _average(expected.avg_fill_price)
     sums = (_number(expected.filled_qty), average)

@@ -465,7 +465,7 @@ def test_person_confirms_that_an_account_is_flat() -> None:
 
 
 def test_answer_of_the_same_second_is_not_behind_a_split() -> None:
-    """12 were listed, 2 of them held before; within that second 48 are, and a person tells of a split."""
+    """12 were listed, 2 of them held before; within that second 48 are, and a person names a split."""
     day = Day({"real-day-trading": {"TSLA": alert(None)}})
     day.fill(STK, 10, 200)
     day.answer({STK: 12, OTHER: 1})

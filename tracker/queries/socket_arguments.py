@@ -110,7 +110,7 @@ class UndoArguments(CommandArguments, frozen=True):
 
 
 class GapsArguments(CommandArguments, frozen=True):
-    """Return whether closed gaps are listed too, and the day of one to accept."""
+    """Hold whether closed gaps are listed too, and the day of one to accept."""
 
     all: Flag = False
     accept: Text = ""

@@ -254,7 +254,7 @@ class TextTable:
         lines = list(wrap(f"{_fills_of(answer)} {_verb(answer)} assigned to {answer['alert']}"))
         shows = answer["shows"]
         if answer["nothing_left"]:
-            lines += _row("left", "nothing: it was closed before; only what its order still fills follows")
+            lines += _row("left", "nothing: it was closed before; later fills of its order go to the alert")
         if shows is None:
             lines += _row("shows", f"nothing yet: {fill['outcome']}")
         else:

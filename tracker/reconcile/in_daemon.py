@@ -44,7 +44,7 @@ _TICK: Final = 0.02
 
 
 class ReconcileArguments(CommandArguments, frozen=True):
-    """Return whether to repair, and which Flex report to import first, or only to compare."""
+    """Hold whether to repair, and which Flex report to import first, or only to compare."""
 
     apply: Flag = False
     flex: FilePath = ""
