@@ -316,22 +316,25 @@ class Differences:
         self._measure_again(key.text())
 
     def pushed(self, key: ContractKey, quantity: Decimal, now: Moment) -> None:
-        """Note a position that was pushed outside an answer, and judge what was pushed so far."""
+        """Note a position that was pushed outside an answer, and have all requested if nothing explains it.
+
+        One that may lack the newest execution is judged after a sweep.
+        """
         self._pushed[key] = quantity
-        self.judge_pushed(now)
+        self._judge_pushed(key, now)
 
     def judge_pushed(self, now: Moment) -> None:
-        """Have the positions requested if one was pushed that no execution explains.
+        """Judge the positions that were pushed and may have lacked the newest execution."""
+        for key in list(self._pushed):
+            self._judge_pushed(key, now)
 
-        One that may lack the newest execution is judged later.
-        """
-        for key, quantity in list(self._pushed.items()):
-            holding = self._state.get(HOLDINGS, key.text())
-            if holding is not None and self._may_lack_newest(holding, now):
-                continue
-            del self._pushed[key]
-            if holding is not None and holding.held != quantity:
-                self._reasons.append("a position was pushed that no execution explains")
+    def _judge_pushed(self, key: ContractKey, now: Moment) -> None:
+        holding = self._state.get(HOLDINGS, key.text())
+        if holding is not None and self._may_lack_newest(holding, now):
+            return
+        quantity = self._pushed.pop(key)
+        if holding is not None and holding.held != quantity:
+            self._reasons.append("a position was pushed that no execution explains")
 
     def _may_lack_newest(self, holding: Holding, now: Moment) -> bool:
         if self._positions.waits(holding.key):
