@@ -11,6 +11,7 @@ from tests.support.gateway_rig import MemorySink, real_now
 from tests.support.status_rig import logged
 from tracker.core.journal_entries import FirstSweepOver, SweepQuiet
 from tracker.core.model import Source
+from tracker.daemon.run import log_failure
 from tracker.gateway.capture_sink import CaptureFailed, CaptureSink, Fatal
 
 Hear = Callable[[], None]
@@ -21,10 +22,10 @@ def broken() -> None:
     raise RuntimeError("cannot schedule new futures after shutdown")
 
 
-def reason_of(sink: MemorySink, on_commit: Hear) -> str:
-    """Commit one note and return why capture ended; it stays ended."""
+def end_of(sink: MemorySink, on_commit: Hear) -> CaptureFailed:
+    """Commit one note and return what ended capture; it stays ended."""
 
-    async def commit() -> str:
+    async def commit() -> CaptureFailed:
         fatal: Fatal = asyncio.get_running_loop().create_future()
         recorder = CaptureSink(sink, 1, real_now, on_commit, fatal)
         with pytest.raises(CaptureFailed) as first:
@@ -32,7 +33,7 @@ def reason_of(sink: MemorySink, on_commit: Hear) -> str:
         with pytest.raises(CaptureFailed, match="capture stopped"):
             recorder.append_entry(SweepQuiet(900))
         assert fatal.result() is first.value
-        return str(first.value)
+        return first.value
 
     return asyncio.run(commit())
 
@@ -40,9 +41,11 @@ def reason_of(sink: MemorySink, on_commit: Hear) -> str:
 def test_failed_callback_is_not_the_journal() -> None:
     """A callback that fails costs no frame, and is not taken for a failure of the journal."""
     sink = MemorySink()
+    end = end_of(sink, broken)
     with logged() as lines:
-        reason = reason_of(sink, broken)
+        log_failure(end)
     assert "in broken" in "".join(lines), "the log shows where it failed"
+    reason = str(end)
     assert sink.fields(Source.LINK) == [("first_sweep",)]
     assert "cannot schedule new futures" in reason
     assert "did not take" not in reason
@@ -54,6 +57,6 @@ def test_failed_journal_is_named() -> None:
     sink = MemorySink()
     sink.broken = "disk I/O error"
     woken: list[str] = []
-    reason = reason_of(sink, lambda: woken.append("pump"))
+    reason = str(end_of(sink, lambda: woken.append("pump")))
     assert "the journal did not take 1 frame: disk I/O error" in reason
     assert woken == []

@@ -12,8 +12,6 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from loguru import logger
-
 from tracker.core.journal_entries import Entry, Fields
 from tracker.core.model import CommissionReport, ExecutionKey, Source
 
@@ -113,8 +111,6 @@ class CaptureSink:
         try:
             self._on_commit()
         except Exception as error:
-            # A bug of ours: the reason alone would not show where it is.
-            logger.exception("what follows a commit failed; the frames are in the journal")
             verb = "is" if len(frames) == 1 else "are"
             raise self.fail(
                 f"{_count(frames)} {verb} in the journal, and what was to be done next failed,"
