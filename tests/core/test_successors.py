@@ -378,6 +378,7 @@ def test_what_gone_record_held_is_told_once() -> None:
     gone = (Source.STORE, "gone", *alert_fields(ALERT))
     assert orphans(story.note(*gone)) == [(ALERT.name, "4")]
     assert orphans(story.note(*gone)) == []
+    assert [row.alert for row in story.state.find(ALERTS, "orphaned", "1")] == [ALERT]
 
 
 def test_closed_record_leaves_nothing_to_tell() -> None:
@@ -385,6 +386,7 @@ def test_closed_record_leaves_nothing_to_tell() -> None:
     story.tell(execution(exec_id(1), 4))
     story.tell(execution(exec_id(2), -4, at=9, perm_id=189))
     assert orphans(story.note(Source.STORE, "gone", *alert_fields(ALERT))) == []
+    assert story.state.find(ALERTS, "orphaned", "1") == []
 
 
 def test_only_orphaned_lots_are_reported() -> None:
@@ -396,6 +398,7 @@ def test_only_orphaned_lots_are_reported() -> None:
         story.tell(execution(exec_id(2), 2, contract=other))
         fields = (*alert_fields(ALERT), *alert_fields(SUCCESSOR), *contracts)
         assert orphans(story.note(Source.STORE, "replaced", *fields)) == left
+        assert len(story.state.find(ALERTS, "orphaned", "1")) == len(left)
 
 
 def test_undo_behind_a_new_name_changes_nothing() -> None:

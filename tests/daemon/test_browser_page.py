@@ -167,6 +167,26 @@ def test_inbox_lists_orders(tmp_path: Path, chromium: Browser) -> None:
     play(tmp_path, story)
 
 
+def test_record_that_is_gone_while_it_holds_something_is_shown(tmp_path: Path, chromium: Browser) -> None:
+    """In the inbox and in what to do, until a person has it put back as the inbox says."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2"))
+        await rig.until(lambda: rig.read()["open"])
+        rig.write({ROBIN: {}})
+        await look_at(chromium, rig)
+        await seen(shows(chromium, "1 record gone from the alert store with a position", "#todo"))
+        assert "the record is gone while it holds 2 NVDA" in chromium.text("#inbox")
+        assert await asyncio.to_thread(main, ("reconcile", "--apply", *rig.flags())) == 0
+        await seen(shows(chromium, "Nothing needs you.", "#inbox"))
+        assert (await rig.status())["needs_you"]["orphaned"] == 0
+        chromium.open("about:blank")
+
+    play(tmp_path, story)
+
+
 def test_axe_finds_no_serious_fault(tmp_path: Path, chromium: Browser) -> None:
     """Light and dark, on a desk and on a phone, with fills, alerts and one that needs a person."""
 

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.journal.test_journal import KEY, again, executed
-from tests.support.facts import ALERT, START, exec_id, execution, fee
+from tests.support.facts import START, fee
 from tracker.core.model import (
-    Ambiguous,
-    Match,
-    Matched,
-    Rejection,
-    Rule,
     Source,
-    Unmatched,
 )
-from tracker.core.ownership_rows import RetryWindow
 from tracker.core.state import (
-    EXECUTIONS,
     FEES,
     TABLES,
-    WINDOWS,
 )
-from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import REMOVING, Journal, JournalFailed
 from tracker.journal.journal_file import large_wal, make_durable
 from tracker.journal.migrations import MIGRATIONS
@@ -186,95 +174,6 @@ def test_reading_never_creates_or_upgrades(tmp_path: Path) -> None:
     with pytest.raises(JournalFailed, match="start the tracker once"):
         Journal(path, read_only=True)
     assert path.stat().st_size == 0
-
-
-DECISIONS: tuple[Match, ...] = (
-    Matched(((ALERT, Rule.CON_ID),)),
-    Unmatched("no alert is about this contract", (Rejection(ALERT, "another strike"),)),
-    Ambiguous(Rule.STRIKE, (ALERT, ALERT._replace(ticker="AMD"))),
-)
-
-
-def test_first_version_is_migrated(tmp_path: Path) -> None:
-    """Decisions of the first version are read."""
-    rows = [
-        BookedExecution(execution(exec_id(number), 1), number, START, 1, decision)
-        for number, decision in enumerate(DECISIONS, 1)
-    ]
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
-        db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
-        for row in rows:
-            # They did not name their kind.
-            body = msgspec.to_builtins(row)
-            del body["match"]["type"]
-            columns: dict[str, object] = {"key": EXECUTIONS.key(row)}
-            columns["body"] = json.dumps(body, default=str).encode()
-            columns |= {name: of(row) for name, of in EXECUTIONS.indexes.items()}
-            marks = ", ".join("?" * len(columns))
-            insert = f"INSERT INTO executions ({', '.join(columns)}) VALUES ({marks})"
-            db.execute(insert, tuple(columns.values()))
-        db.commit()
-    with closing(Journal(tmp_path / "journal.db")) as journal:
-        assert list(journal.state.every(EXECUTIONS)) == rows
-
-
-def test_open_windows_are_migrated(tmp_path: Path) -> None:
-    """Version 9 kept all open windows under one value; they are found by the 10 seconds they began in."""
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
-        for script in MIGRATIONS[:9]:
-            db.executescript(script)
-        db.execute("PRAGMA user_version = 9")
-        for window, is_open in ((RetryWindow("a", 123.4), "1"), (RetryWindow("b", 9.0, over=True), None)):
-            row = (window.order, is_open, msgspec.json.encode(window))
-            db.execute("INSERT INTO windows VALUES (?, ?, ?)", row)
-        db.commit()
-    with closing(Journal(tmp_path / "journal.db")) as journal:
-        assert journal.state.values(WINDOWS, "open") == ["0000000012"]
-        assert journal.state.find(WINDOWS, "open", "0000000012") == [RetryWindow("a", 123.4)]
-
-
-def old_journal(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
-        db.execute("INSERT INTO meta VALUES ('kept', 'yes')")
-        db.commit()
-
-
-def test_old_form_is_kept_beside(tmp_path: Path) -> None:
-    """Before its form changes a journal is copied, under a name that says which form it has."""
-    path = tmp_path / "journal.db"
-    old_journal(path)
-    with closing(Journal(path)) as journal:
-        assert journal.upgrade == (1, len(MIGRATIONS), tmp_path / "journal.db.v1")
-    assert (tmp_path / "journal.db.v1").stat().st_mode & 0o777 == 0o600
-    with closing(sqlite3.connect(tmp_path / "journal.db.v1")) as copy:
-        assert copy.execute("PRAGMA user_version").fetchone()[0] == 1
-        assert copy.execute("SELECT value FROM meta WHERE name = 'kept'").fetchone()[0] == "yes"
-    with closing(Journal(path)) as journal:
-        assert journal.upgrade is None
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["journal.db", "journal.db.v1"]
-
-
-def test_earlier_copy_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "journal.db.v1").write_text("somebody's")
-    old_journal(tmp_path / "journal.db")
-    with closing(Journal(tmp_path / "journal.db")) as journal:
-        assert journal.upgrade is not None
-        assert journal.upgrade.copy == tmp_path / "journal.db.v1-2"
-    assert (tmp_path / "journal.db.v1").read_text() == "somebody's"
-
-
-def test_form_stays_without_copy(tmp_path: Path) -> None:
-    """Where the old form cannot be kept nothing changes, and the refusal says why."""
-    old_journal(tmp_path / "journal.db")
-    (tmp_path / ".journal.db.v1.unfinished").mkdir()
-    with pytest.raises(JournalFailed, match=r"could not be copied to .*journal\.db\.v1 before"):
-        Journal(tmp_path / "journal.db")
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == 1
-
-
-# Modes
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])

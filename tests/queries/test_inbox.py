@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta, timezone
+from datetime import UTC, date, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tracker.config.loader import load
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.model import Contract, Execution, Source, Undecodable
 from tracker.queries.inbox import inbox
+from tracker.queries.text import TextTable
 
 SINCE = at("2025-11-18T00:00")
 LATER = replace(NVDA, con_id=2, expiry=date(2025, 11, 28))
@@ -103,6 +104,7 @@ def test_ambiguous_and_near_miss_listed(desk: Desk) -> None:
         "reopened": 0,
         "undecodable": 0,
         "unexplained": 0,
+        "orphaned": 0,
     }
     assert answer["not_ours"]["count"] == 1
     ambiguous, near = answer["needs_you"]
@@ -139,6 +141,7 @@ def test_limit_shows_newest(desk: Desk) -> None:
         "reopened": 0,
         "undecodable": 2,
         "unexplained": 0,
+        "orphaned": 0,
     }
 
 
@@ -160,6 +163,31 @@ def test_undecodable_message_is_listed(desk: Desk) -> None:
     assert asked(desk)["counts"]["undecodable"] == 1
     desk.tell(buy(7, 1))
     assert asked(desk)["undecodable"] == []
+
+
+def test_record_that_is_gone_while_it_holds_something_is_listed(desk: Desk) -> None:
+    """With what it holds, the fills that this is from, and both ways out; until another record has it."""
+    desk.tell(buy(1, 4))
+    assert asked(desk)["orphaned"] == []
+    desk.change(lambda alerts: alerts.pop(ROBIN))
+    answer = asked(desk)
+    (orphan,) = answer["orphaned"]
+    (held,) = orphan["holds"]
+    assert (orphan["alert"], held["quantity"], held["fills"]) == (f"{ROBIN}/NVDA", 4, [exec_id(1)])
+    assert answer["counts"]["orphaned"] == 1
+    text = " ".join(TextTable(UTC).inbox(answer).split())
+    assert f"{ROBIN}/NVDA: the record is gone while it holds 4 NVDA 2025-11-21 122.5 C, and no other" in text
+    assert "`tracker reconcile --apply` puts the record back" in text
+    assert f"`tracker assign {exec_id(1)} ALERTER/TICKER` gives its order to another alert" in text
+    desk.change(lambda alerts: alerts.update(rivals()))
+    assert asked(desk)["orphaned"] == []
+
+
+def test_sold_position_of_a_record_that_is_gone_needs_nobody(desk: Desk) -> None:
+    desk.tell(buy(1, 4))
+    desk.change(lambda alerts: alerts.pop(ROBIN))
+    desk.tell(buy(2, -4))
+    assert asked(desk)["orphaned"] == []
 
 
 def test_legs_are_under_their_combo(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from tests.sim.rules_oracle.facts import OrderKey, root_and_version
 from tests.sim.rules_oracle.oracle import AlertExpected, Expected
 from tests.sim.stores import own_fields
 from tests.support.fakes import Records
+from tracker.core.alert_updates import positions_of
 from tracker.core.journal_entries import GapAccepted, GapReopened, read_entry
 from tracker.core.model import Execution
 from tracker.core.state import ADJUSTMENTS, ALERTS, DIFFERENCES, EXECUTIONS, GAPS, HOLDINGS, LedgerState
@@ -195,6 +196,24 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         if wanted.opened_at is not None:
             _check_sums(name, record["last_order_update"], right, ended=feed.hears_answers)
     check_inbox(feed, state)
+    check_orphans(feed, state)
+
+
+def check_orphans(feed: OracleFeed, state: LedgerState) -> None:
+    """See to it that what records hold that are gone, and that nobody took over, is told of each of them."""
+    right: dict[tuple[str, AccountContract], Decimal] = {}
+    for one in feed.now().orphans:
+        held = (one.alert, one.holding)
+        right[held] = right.get(held, ZERO) + one.quantity
+    ours: dict[tuple[str, AccountContract], Decimal] = {}
+    for row in state.find(ALERTS, "orphaned", "1"):
+        for holding, mine in positions_of(state, row):
+            held = (row.alert.name, (holding.account, holding.contract.con_id))
+            ours[held] = ours.get(held, ZERO) + mine.quantity
+    sure = [held for held in {**right, **ours} if feed.broker.contract(held[1][1]).symbol not in feed.loose]
+    for held in sure:
+        if ours.get(held, ZERO) != right.get(held, ZERO):
+            raise Broken(f"{held} is an orphan of {ours.get(held)}, right is {right.get(held)}")
 
 
 def _doubtful(feed: OracleFeed, state: LedgerState) -> set[AccountContract]:

@@ -354,6 +354,21 @@ def test_inbox_names_possible_alerts() -> None:
     assert model.waiting_total == 2
 
 
+def test_inbox_lists_what_is_no_fill() -> None:
+    """A position that no fill explains, and a record that is gone while it holds something."""
+    position = {"account": "DU1", "con_id": 9, "contract": "NVDA STK", "says": "the broker holds 6"}
+    record = {"alert": "a/X", "created_at": LIFE, "option_conid": None, "says": "the record is gone"}
+    counts = {"unexplained": 1, "orphaned": 1}
+    answer = {"counts": counts, "needs_you": [], "undecodable": [], "orders": []}
+    model = on_connected()
+    model.on_answer("inbox", {**answer, "unexplained": [position], "orphaned": [record]}, START, 0)
+    assert [(row.fill, row.reason) for row in model.waiting] == [
+        (None, "unexplained: NVDA STK in DU1: the broker holds 6"),
+        (None, "orphaned: a/X: the record is gone"),
+    ]
+    assert model.waiting_total == len(model.waiting)
+
+
 def test_latency_over_latest_changes() -> None:
     """Latency is ranked over the latest changes only."""
     model = on_connected()

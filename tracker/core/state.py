@@ -88,6 +88,12 @@ def _kept(row: AlertState) -> str | None:
     return "1" if row.shown is not None and not over else None
 
 
+def _orphaned(row: AlertState) -> str | None:
+    """Mark the records that are gone while they own something, which no other record took over."""
+    owns = row.shown is not None and not row.closed and not row.unconfirmed
+    return "1" if row.gone and owns and row.successor is None else None
+
+
 EXECUTIONS: Table[BookedExecution] = Table(
     "executions",
     BookedExecution,
@@ -158,6 +164,7 @@ ALERTS: Table[AlertState] = Table(
         "gone": lambda row: "1" if row.gone or row.removed else None,
         "name": lambda row: row.alert.name,
         "doubted": lambda row: "1" if row.unconfirmed else None,
+        "orphaned": _orphaned,
     },
 )
 POSITIONS: Table[BrokerPosition] = Table(

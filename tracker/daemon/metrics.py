@@ -78,7 +78,7 @@ _FIGURES: Final[Mapping[str, _Figure]] = {
         lambda status: status["reapplied"],
     ),
     "needs_you": _Figure(
-        "Fills and positions that need a person, by reason.",
+        "Fills, positions and deleted records that need a person, by reason.",
         lambda status: status["needs_you"],
         label="reason",
     ),

@@ -108,12 +108,15 @@ def _troubles(
 
 def _decisions(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     needs = status["needs_you"]
-    fills = sum(count for reason, count in needs.items() if reason != "unexplained")
+    fills = sum(count for reason, count in needs.items() if reason not in ("unexplained", "orphaned"))
     if fills:
         yield "decide", f"{counted(fills, 'fill')} to decide: run `tracker inbox`, or `tracker watch`."
     if needs["unexplained"]:
         what = counted(needs["unexplained"], "position")
         yield "decide", f"{what} that no fill explains: `tracker inbox` says what to do."
+    if needs["orphaned"]:
+        what = counted(needs["orphaned"], "record")
+        yield "decide", f"{what} gone from the alert store with a position: `tracker inbox` says what to do."
     if status["undecodable"]:
         what = counted(status["undecodable"], "message")
         yield "decide", f"{what} that could not be used: see `tracker inbox`."

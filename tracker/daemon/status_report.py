@@ -14,7 +14,7 @@ from typing import Any
 
 from tracker.core.alert_updates import instant
 from tracker.core.completeness import proven_until
-from tracker.core.state import CLOCK, DIFFERENCES, EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
+from tracker.core.state import ALERTS, CLOCK, DIFFERENCES, EXECUTIONS, GAPS, OUTBOX, UNDECODED, LedgerState
 from tracker.core.state_rows import Attention
 from tracker.gateway.link import LinkState
 from tracker.journal.journal import Journal
@@ -117,10 +117,16 @@ def unproven_capture(pump: Pump, link: LinkState, now: datetime) -> str:
 
 
 def needs_you(state: JournalState) -> Mapping[str, int]:
-    """Count what needs a person, by reason: fills, and positions that no execution explains."""
+    """Count what needs a person, by reason: fills, positions that no execution explains, and records that are
+    gone while they hold a position.
+    """
     reasons = [attention for attention in Attention if attention is not Attention.NONE]
     fills = {reason.value: state.count(EXECUTIONS, "inbox", reason.value) for reason in reasons}
-    return {**fills, "unexplained": state.count(DIFFERENCES, "open", "1")}
+    return {
+        **fills,
+        "unexplained": state.count(DIFFERENCES, "open", "1"),
+        "orphaned": state.count(ALERTS, "orphaned", "1"),
+    }
 
 
 def _link(link: LinkState) -> dict[str, Any]:

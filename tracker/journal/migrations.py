@@ -130,4 +130,22 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         SET open = printf('%010d', CAST(json_extract(CAST(body AS TEXT), '$.began') / 10 AS INTEGER))
         WHERE open IS NOT NULL;
     """,
+    # Find the records that are gone while they own something: they wait for a person.
+    "\n".join(
+        (
+            "ALTER TABLE alerts RENAME TO alerts_before;",
+            *(f"DROP INDEX alerts_{index};" for index in ("orders", "kept", "gone", "name", "doubted")),
+            _state("alerts", "orders", "kept", "gone", "name", "doubted", "orphaned"),
+            "INSERT INTO alerts (key, orders, kept, gone, name, doubted, body)",
+            "SELECT key, orders, kept, gone, name, doubted, body FROM alerts_before;",
+            "DROP TABLE alerts_before;",
+            """
+            UPDATE alerts SET orphaned = '1'
+                WHERE gone IS NOT NULL AND doubted IS NULL
+                AND NOT coalesce(json_extract(CAST(body AS TEXT), '$.shut'), 0)
+                AND json_extract(CAST(body AS TEXT), '$.shown') IS NOT NULL
+                AND json_extract(CAST(body AS TEXT), '$.successor') IS NULL;
+            """,
+        )
+    ),
 )

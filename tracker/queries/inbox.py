@@ -20,6 +20,7 @@ from tracker.queries.adjustments import difference_json
 from tracker.queries.as_json import Json, fill_decision_json, fill_json
 from tracker.queries.fills import Selection, selected
 from tracker.queries.lookup import REASONS, days_since, item_number, needing_decision
+from tracker.queries.orphans import orphaned
 from tracker.queries.zone_hint import zone_hint
 
 
@@ -48,6 +49,7 @@ def inbox(
     waiting = needing_decision(state)
     unreadable = sorted(state.find(UNDECODED, "open", "1"), key=lambda row: row.seq)
     unexplained = [difference_json(state, row) for row in state.find(DIFFERENCES, "open", "1")]
+    orphans = orphaned(state)
     others = [row for row in selected(journal, Selection(since), names) if not_ours(row)]
     dismissed = sum(row.dismissed for row in others)
     newest = slice(None if limit is None else -limit, None)
@@ -59,11 +61,13 @@ def inbox(
             **{reason.value: sum(row.attention is reason for row in waiting) for reason in REASONS},
             "undecodable": len(unreadable),
             "unexplained": len(unexplained),
+            "orphaned": len(orphans),
         },
         "needs_you": [_item(state, row, combos) for row in waiting[newest]],
         "orders": _orders(state, waiting[newest]),
         "undecodable": [_unreadable(journal, row) for row in unreadable[newest]],
         "unexplained": unexplained,
+        "orphaned": orphans,
         "combos": [_combo_json(state, combo, rows) for combo, rows in combos.items()],
         "hint": zone_hint(journal, waiting, store_zone) or None,
         "not_ours": {"since": instant(since), "count": len(others), "dismissed": dismissed},

@@ -82,6 +82,8 @@ class TextTable:
                 "bring missed fills with `tracker reconcile --flex FILE`, or " if each["after_gap"] else ""
             )
             lines += wrap(f"{missed}{cause}, or --split, --becomes, --moved; see --help", _INDENT)
+        for each in answer.get("orphaned", []):
+            lines += _orphan(each)
         if items:
             lines += [
                 "",
@@ -384,6 +386,14 @@ def _needs(counts: Mapping[str, int]) -> str:
     return (
         ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "nothing"
     )
+
+
+def _orphan(record: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a record that is gone holds, and the two ways out."""
+    yield from wrap(f"{record['alert']}: {record['says']}")
+    fill = next((name for each in record["holds"] for name in each["fills"]), None)
+    other = f", or `tracker assign {fill} ALERTER/TICKER` gives its order to another alert" if fill else ""
+    yield from wrap(f"`tracker reconcile --apply` puts the record back{other}", _INDENT)
 
 
 def _order(fill: Mapping[str, Any]) -> str:

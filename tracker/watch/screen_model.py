@@ -24,7 +24,9 @@ from tracker.watch.screen_rows import (
     fill_row,
     instant,
     open_alerts,
+    orphaned_row,
     span,
+    unexplained_row,
     unreadable_row,
     waiting_row,
 )
@@ -46,8 +48,8 @@ _STALE_AFTER: Final[Mapping[str, frozenset[str]]] = {
     "changed": frozenset({"alerts", "fills", "inbox"}),
     "closed": frozenset({"alerts", "fills", "inbox"}),
     "written": frozenset({"alerts"}),
-    "taken_over": frozenset({"alerts"}),
-    "orphaned": frozenset({"alerts"}),
+    "taken_over": frozenset({"inbox", "alerts"}),
+    "orphaned": frozenset({"inbox", "alerts", "status"}),
     "needs_you": frozenset({"inbox", "fills"}),
     "settled": frozenset({"inbox", "fills"}),
     "undecodable": frozenset({"inbox"}),
@@ -183,7 +185,12 @@ class ScreenModel:
         counts = answer.get("counts", {})
         orders = answer.get("orders")
         items = answer["needs_you"] if orders is None else map(as_item, orders)
-        self.waiting = (*map(waiting_row, items), *map(unreadable_row, answer["undecodable"]))
+        self.waiting = (
+            *map(waiting_row, items),
+            *map(unreadable_row, answer["undecodable"]),
+            *map(unexplained_row, answer.get("unexplained", ())),
+            *map(orphaned_row, answer.get("orphaned", ())),
+        )
         self.waiting_total = sum(counts.values())
         if orders is not None:
             # Its counts are of fills.

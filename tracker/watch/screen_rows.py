@@ -277,3 +277,15 @@ def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 def unreadable_row(row: Answer) -> Waiting:
     """Read the row of one message that the tracker could not read."""
     return Waiting(f"frame {row['frame']}", None, f"{row['kind']} cannot be read: {row['reason']}")
+
+
+def unexplained_row(row: Answer) -> Waiting:
+    """Read the row of a position that no fill explains."""
+    key = f"unexplained {row['account']} {row['con_id']}"
+    return Waiting(key, None, f"unexplained: {row['contract']} in {row['account']}: {row['says']}")
+
+
+def orphaned_row(row: Answer) -> Waiting:
+    """Read the row of a record that is gone while it holds a position."""
+    key = f"orphaned {row['alert']} {row['created_at']} {row['option_conid']}"
+    return Waiting(key, None, f"orphaned: {row['alert']}: {row['says']}")
