@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.flex_report import ACCOUNT, statement, trade, write_report
+from tests.support.flex_report import ACCOUNT, bare_statement, elements, statement, trade, write_report
 from tracker.core.model import CommissionReport, Execution, Frame
 from tracker.gateway.decode import fact_of
 from tracker.gateway.flex import FlexUnreadable, read_report
@@ -133,6 +133,25 @@ def test_consolidated_accounts_are_refused(tmp_path: Path) -> None:
 def test_statement_without_trades_is_read(tmp_path: Path) -> None:
     """A quiet day is proven, too."""
     assert covered(write(tmp_path)) == [EVENINGS[:2]]
+
+
+@pytest.mark.parametrize("tag", ["Order", "SymbolSummary", "AssetSummary", "Lot", "WashSale"])
+@pytest.mark.parametrize("section", ["Trades", "TradeConfirms"])
+def test_summaries_without_executions_are_refused(tmp_path: Path, section: str, tag: str) -> None:
+    """A query without the option Executions lists no trade, so its report proves no day."""
+    text = f"<{section}>{elements(tag, [trade(levelOfDetail='', ibExecID='')])}</{section}>"
+    part = bare_statement(text, first=DAY, last=DAY, made="20251119;120000")
+    words = refused(write_report(tmp_path / "flex.xml", part))
+    assert f"lists trades of {ACCOUNT} by {tag.lower()} only" in words
+    assert "the option Executions" in words
+
+
+def test_summaries_beside_executions_are_passed_over(tmp_path: Path) -> None:
+    """They repeat what is counted already."""
+    rows = elements("Order", [trade(levelOfDetail="ORDER", ibExecID="")]) + elements("Trade", [trade()])
+    part = bare_statement(f"<Trades>{rows}</Trades>", first=DAY, last=DAY, made="20251119;120000")
+    (read,) = executions(write_report(tmp_path / "flex.xml", part))
+    assert read.quantity == 4
 
 
 def test_replaced_file_is_noticed(tmp_path: Path) -> None:

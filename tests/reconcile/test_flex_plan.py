@@ -111,6 +111,12 @@ def test_all_missing_is_reported_at_once(tmp_path: Path) -> None:
     assert answer["executions"] is None
 
 
+def test_missing_level_hides_no_other_column(tmp_path: Path) -> None:
+    """The operator ticks all boxes at once, also where no row says that it is an execution."""
+    answer = check(write(tmp_path, without(trade(), "levelOfDetail", "conid")))
+    assert answer["tick"] == ["Level of Detail", "Executions", "Conid"]
+
+
 def test_broken_rows_are_told_together(tmp_path: Path) -> None:
     """The first twenty of them."""
     rows = [trade(transactionID=str(200 + number), quantity="?") for number in range(30)]

@@ -7,7 +7,8 @@ is read in `flex_xml.py`, its dates in `flex_dates.py`, its bookings in `flex_bo
 `flex_rows.py`; `flex_columns.py` says what is needed. It never asks IBKR for a report and decides nothing.
 
 Rules
-- Only rows with level of detail EXECUTION count; the other levels repeat them.
+- Only rows with level of detail EXECUTION count; the other levels repeat them. A report that has only other
+  levels is refused: it does not list the trades that there were.
 - A report of trades covers its trade dates that were over when it was made; each ends at 20:20 New York. One
   of trade confirmations covers those of its day up to some minutes before it was made.
 - A row without an account is one of its statement's account.
@@ -231,8 +232,13 @@ class _ReportReader:
                 self._parts.append(_StatementPart(element.attributes))
             elif not element.tag:
                 self._parts[-1].sections.add(element.section)
-            elif (section := SECTIONS.get(element.section)) is not None and element.tag == section.row:
+            elif (section := SECTIONS.get(element.section)) is None:
+                continue
+            elif element.tag == section.row:
                 self._note(self._parts[-1], section, section.renamed(element.attributes))
+            elif section.name in WITH_EXECUTIONS:
+                # Order, SymbolSummary, Lot and others: they repeat executions, which must be there, too.
+                self._parts[-1].levels.add(element.tag)
 
     def _note(self, part: _StatementPart, section: FlexSection, row: Row) -> None:
         if section.name not in WITH_EXECUTIONS:
@@ -240,9 +246,10 @@ class _ReportReader:
             return
         level = level_of(section, row)
         part.levels.add(level)
+        if level in (EXECUTION, ""):
+            part.columns.setdefault(section.name, Columns()).add(row)
         if level != EXECUTION:
             return
-        part.columns.setdefault(section.name, Columns()).add(row)
         self._dates.update(row[name] for name in _DATES if row.get(name))
         of = self._of(part, section, row)
         self._repeated.add(of)
@@ -264,9 +271,10 @@ class _ReportReader:
             return
         level = held[0].label_of("levelOfDetail")
         if part.levels and EXECUTION not in part.levels:
-            levels = ", ".join(sorted(part.levels)).lower() or "no level"
+            levels = ", ".join(sorted(part.levels - {""})).lower()
+            by = f"by {levels} only" if levels else "and not by which level"
             yield FlexUnreadable(
-                f"{self._path} lists trades of {name} by {levels} only:"
+                f"{self._path} lists trades of {name} {by}:"
                 f" tick {level} and the option Executions {_where(held[0])}",
                 (level, "Executions"),
             )
