@@ -277,6 +277,25 @@ def test_late_fill_goes_over_with_what_was_there_before() -> None:
     assert (quantity(story, last), average(story, last)) == (8, 3.65)
 
 
+def test_alert_that_is_back_by_its_first_name_shows_a_late_close() -> None:
+    """Respelled, succeeded, and written again as it was: it is the same alert (rule 2.3).
+
+    Then a sale is told that was made before all of that, so nothing ever went to the successor.
+    """
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.tell(execution(exec_id(1), 4, at=0))
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), 1, at=9, perm_id=189))
+    respelled = ALERT._replace(alerter="Robindahood Alerts")
+    take_over(story, ALERT, respelled, whole="whole")
+    take_over(story, respelled, SUCCESSOR)
+    take_over(story, SUCCESSOR, ALERT)
+    story.tell(execution(exec_id(3), -4, at=5, perm_id=190))
+    position = shown(story, ALERT).position or {}
+    assert (position["quantity"], position["closed_at"]) == (0, "2025-11-18T15:43:05.000000+00:00")
+
+
 def test_successor_keeps_the_average() -> None:
     """4 at 2.50, 1 sold: the successor has 3 at 2.50 since the first opening."""
     story = Story()

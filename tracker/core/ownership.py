@@ -434,14 +434,25 @@ class Ownership:
         return any(alert in self._owners(key) for key in contracts)
 
     def hand_on(self, frame: Frame, alert: AlertId, contracts: Iterable[ContractKey]) -> set[AlertId]:
-        """Give what was folded late for a record to its successor, where that takes over the contract."""
+        """Give what was folded late for a record to its successor, where that takes over the contract.
+
+        A record that is back by another name has all that it had, see `succeed`.
+        """
         successors: set[AlertId] = set()
         for key in contracts:
             last = self._last_execution(key, alert)
             new = alert if last is None else self._owner_now(last, alert)
-            if new != alert and self.succeed(frame, alert, new, [key], whole=False):
+            if last is None or new == alert:
+                continue
+            if self.succeed(frame, alert, new, [key], whole=self._is_same_alert(last, alert, new)):
                 successors.add(new)
         return successors
+
+    def _is_same_alert(self, execution: Execution, gone: AlertId, new: AlertId) -> bool:
+        """Return whether a record of the store is the same alert as one that is gone."""
+        row, record = self._state.get(ALERTS, alert_text(gone)), self._find_alert(execution, new)
+        found = row and record and same_alert_among([record], row, [execution.contract])
+        return bool(found)
 
     def _last_execution(self, key: ContractKey, alert: AlertId) -> Execution | None:
         """Return the last execution of a record's part of a contract, None where it never had one."""
