@@ -126,3 +126,26 @@ def test_unseen_correction_behind_answer_is_undecided() -> None:
     assert story.ledger.take_position_reasons() == []
     assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
     assert (held(story), quantity(story), shown(story).open) == (3, 3, True)
+
+
+def test_round_trip_of_a_correction_does_not_lag() -> None:
+    """3 bought, which become 2, and 2 sold by one sweep: an answer that lacks it does not lag."""
+    story = connected()
+    bought = execution(exec_id(1), 3, at=-60, request_id=900)
+    correction = replace(bought, exec_id=exec_id(1, 2), quantity=Decimal(2))
+    story.sweep(bought, correction, execution(exec_id(2), -2, at=-50, perm_id=189, request_id=900))
+    story.snapshot()
+    assert story.ledger.take_position_reasons() == []
+    assert (holding(story).baseline, base(story)) == (Baseline.SNAPSHOT, 0)
+
+
+def test_answer_lags_behind_a_swept_correction() -> None:
+    """4 are held and a sweep makes 3 of them; an answer that still lists 4 is asked for again."""
+    story = connected()
+    story.sweep()
+    story.snapshot(position(0))
+    story.tell(bought := execution(exec_id(1), 4, at=0))
+    correction = replace(bought, exec_id=exec_id(1, 2), quantity=Decimal(3), request_id=901)
+    story.sweep(correction, request=901)
+    story.snapshot(position(4))
+    assert story.ledger.take_position_reasons() == ["the last answer lags behind the executions"]

@@ -229,6 +229,16 @@ def test_lagging_answer_is_not_taken() -> None:
     shows(day, A, 3)
 
 
+def test_round_trip_of_a_correction_does_not_lag() -> None:
+    """Rule 4.1: 3 bought, which become 2, and 2 sold by one sweep: their sum is zero."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.correct(day.fill(C95, 3, at=-60, live=False), 2, live=False)
+    day.fill(C95, -2, at=-50, live=False)
+    day.answer({OTHER: 1})
+    opening = day.right().openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed) == (0, True)
+
+
 # Rule 4.3 to 4.5: differences and adjustments
 
 

@@ -53,13 +53,16 @@ class Certainty:
 
     # What arrives
 
-    def booked(self, booked: BookedExecution) -> None:
-        """Expect the next answer after a sweep to agree with an execution that a sweep brought."""
+    def booked(self, booked: BookedExecution, change: Decimal) -> None:
+        """Expect the next answer after a sweep to agree with what a sweep brought.
+
+        A correction changes what we hold by what its quantity differs from the one before.
+        """
         execution = booked.execution
         if booked.source is not Source.BROKER or execution.request_id == LIVE:
             return
         row, text = self._row(execution.account), booked.contract_key.text()
-        news = {**row.news, text: row.news.get(text, ZERO) + execution.signed}
+        news = {**row.news, text: row.news.get(text, ZERO) + change}
         self._state.put(ANSWERS, replace(row, news=news))
 
     def proven(self, account: str, asked: int) -> None:

@@ -270,7 +270,7 @@ class Ledger:
         self._events += self._times.far_from_receipt(booked)
         if booked.counted:
             self._orders.add(booked)
-            self._positions.add(booked)
+            self._positions.add(booked, execution.signed)
         else:
             self._state.put(EXECUTIONS, booked)
         if not passed_over:
@@ -304,10 +304,11 @@ class Ledger:
             self._orders.sum_again(decided)
         if not in_force.counted:
             return
+        change = in_force.execution.signed - decided.execution.signed
         if decided.folded or in_force.contract_key in self._positions.aside:
-            self._positions.correct(in_force)
+            self._positions.correct(in_force, change)
         else:
-            self._positions.add(in_force)
+            self._positions.add(in_force, change)
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
         return self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")

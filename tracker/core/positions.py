@@ -44,13 +44,7 @@ from tracker.core.model import LIVE, AlertId, Execution, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
-from tracker.core.state import (
-    ADJUSTMENTS,
-    EXECUTIONS,
-    HOLDINGS,
-    SNAPSHOTS,
-    LedgerState,
-)
+from tracker.core.state import ADJUSTMENTS, EXECUTIONS, HOLDINGS, SNAPSHOTS, LedgerState
 from tracker.core.state_rows import (
     Baseline,
     BookedExecution,
@@ -212,11 +206,14 @@ class Positions:
 
     # Folding
 
-    def add(self, booked: BookedExecution) -> None:
-        """Put a newly booked execution into the state, folded or waiting to be folded."""
+    def add(self, booked: BookedExecution, change: Decimal) -> None:
+        """Put a newly booked execution into the state, folded or waiting to be folded.
+
+        `change`: by how much it changes what we hold.
+        """
         key = booked.contract_key
         self._disturb(booked, key)
-        self._certainty.booked(booked)
+        self._certainty.booked(booked, change)
         holding = self._state.get(HOLDINGS, key.text())
         swept = self._sweeps.answers(booked.execution.request_id)
         if swept or key in self._waiting or (holding is None and self._snapshots.due):
@@ -291,9 +288,10 @@ class Positions:
         self._add_owners(key.account, folded, [decision])
         self._touched(folded.touched, key)
 
-    def correct(self, booked: BookedExecution) -> None:
+    def correct(self, booked: BookedExecution, change: Decimal) -> None:
         """Have a contract folded again, since one of its executions has a new version."""
         self._disturb(booked, booked.contract_key)
+        self._certainty.booked(booked, change)
         self.aside.pop(booked.contract_key, None)
         self.changed(booked.contract_key)
 

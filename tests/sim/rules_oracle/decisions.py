@@ -161,9 +161,7 @@ class Replay:
             return
         self._exec_ids.add((event.account, event.exec_id))
         if (fact := self.facts.get(key)) is not None:
-            # Rule 1.1: a correction changes a fact in its place.
-            fact.versions.setdefault(version, event)
-            fact.arrived.setdefault(version, self.holdings.arriving)
+            self.holdings.corrected(fact, version, event)
             return
         order = order_key(event)
         before = self.fold_of(order.holding)

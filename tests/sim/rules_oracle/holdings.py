@@ -25,6 +25,7 @@ from tests.sim.rules_oracle.facts import (
     Contract,
     DaysUnproven,
     Event,
+    Executed,
     Fact,
     PositionsAnswered,
     PositionsAsked,
@@ -162,11 +163,22 @@ class Holdings:
         self._facts.append(fact)
         self._openings.booked(fact)
         self.contracts[event.contract.con_id] = event.contract
+        self._expect(fact, event, event.signed)
+        if not event.live and self._sweeping:
+            self._arriving.setdefault(fact.order.holding, []).append(fact)
+
+    def corrected(self, fact: Fact, version: int, event: Executed) -> None:
+        """Rule 1.1: a correction changes a fact in its place."""
+        before = fact.now.signed
+        fact.versions.setdefault(version, event)
+        fact.arrived.setdefault(version, self.arriving)
+        self._expect(fact, event, fact.now.signed - before)
+
+    def _expect(self, fact: Fact, event: Executed, change: Decimal) -> None:
+        """Rule 4.1: answers must agree with what a sweep brought."""
         if not event.live:
             key = fact.order.holding
-            self._news[key] = self._news.get(key, ZERO) + event.signed
-            if self._sweeping:
-                self._arriving.setdefault(key, []).append(fact)
+            self._news[key] = self._news.get(key, ZERO) + change
 
     def connected(self, connection: int) -> None:
         self._swept[connection] = set()
@@ -437,12 +449,7 @@ class Holdings:
             del self.unexplained[holding]
 
     def _first_seen(
-        self,
-        holding: AccountContract,
-        held: Decimal,
-        ours: Decimal,
-        event: PositionsAnswered,
-        answer: Answer,
+        self, holding: AccountContract, held: Decimal, ours: Decimal, event: PositionsAnswered, answer: Answer
     ) -> Unexplained:
         facts = [fact for fact in self._facts if fact.order.holding == holding]
         asked = (event.broker_time or (facts[-1].time if facts else event.at)).replace(microsecond=0)
