@@ -70,6 +70,22 @@ def test_given_away_rest_is_closed() -> None:
     assert day.right().alert(A).removed
 
 
+def test_handed_on_trip_leaves_nothing_of_the_one_before() -> None:
+    """2 are bought and sold, then 3 bought, and 1 in another account: a re-alert takes over both.
+
+    Nothing of the former record was closed since it opened again, so it has nothing to show.
+    """
+    first = alert(C95)
+    day = Day({"real-day-trading": {"TSLA": first}}, policy="remove")
+    for quantity in (2, -2, 3):
+        day.fill(C95, quantity)
+    day.fill(C95, 1, account=ACC2)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    shows(day, A, 4)
+    former = day.right().alert(A, first["created_at"])
+    assert (former.opened_at, former.closed_at, former.removed) == (None, None, False)
+
+
 def test_void_alone_is_no_position() -> None:
     day = Day({"real-day-trading": {"TSLA": alert(C95)}}, policy="remove")
     bought = day.fill(C95, 3)

@@ -140,8 +140,9 @@ class Tally:
     closed_by: str | None = None
     emptied: bool = False
     """Whether all that it had went to another alert, or to none, by a decision."""
-    before: tuple[AccountContract, datetime, str | None] | None = None
-    """What it closed last, when and why: what it shows once another contract's lots are given away."""
+    closes: dict[AccountContract, tuple[datetime, str | None]] = field(default_factory=dict)
+    """What it closed and did not open again, when and why, the last one last: what it shows once all else is
+    given away."""
     rule: str = ""
     order: OrderKey | None = None
     rules: dict[OrderKey, str] = field(default_factory=dict)
@@ -183,17 +184,19 @@ class Tally:
         part = self.parts.setdefault(change.holding, Part())
         part_was_open = bool(part.quantity)
         part.add(change)
+        if part.quantity:
+            self.closes.pop(change.holding, None)
         if change.did is Did.OPENED:
             self._opened(change, was_open)
             return
         # What a successor took over was not closed; what went on elsewhere was, unless it comes there.
         closed = change.did is not Did.HANDED and (part.reduced or change.did is Did.LEFT)
         if closed and part_was_open and not part.quantity:
-            self.before = (change.holding, change.time, change.cause or None)
+            self.closes[change.holding] = change.time, change.cause or None
         if was_open and not self.open:
-            self.emptied = self.before is None or not (closed or self.before[0] != change.holding)
-            if self.before is not None and not self.emptied:
-                self.last, self.closed_at, self.closed_by = self.before
+            self.emptied = not self.closes
+            if self.closes:
+                self.last, (self.closed_at, self.closed_by) = list(self.closes.items())[-1]
 
     def _opened(self, change: Change, was_open: bool) -> None:
         self.closed_at = self.closed_by = None
