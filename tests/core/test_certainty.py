@@ -384,6 +384,19 @@ def test_balance_is_of_the_last_answer_before_a_fill() -> None:
     assert (base(story), held(story)) == (9, 12)
 
 
+def test_older_answer_that_is_kept_replaces_no_balance() -> None:
+    """4 are listed, then 9 by a transfer, and 1 is bought: 9 were held before, whatever answers are kept."""
+    story = Story()
+    story.snapshot(position(4))
+    story.sweep()
+    story.snapshot(position(9))
+    story.tell(execution(exec_id(1), 1, at=5))
+    story.snapshot(position(10))
+    story.sweep()
+    story.snapshot(position(0))
+    assert (base(story), held(story)) == (9, 10)
+
+
 @pytest.mark.parametrize(
     ("seconds", "before", "unexplained"), [(30, 5, [4]), (-30, 9, [])], ids=["younger fill", "older fill"]
 )

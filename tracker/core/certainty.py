@@ -146,7 +146,7 @@ class Certainty:
         text = holding.key.text()
         known = self._row(holding.account)
         answers = [one for one in known.all if one.confirms(text)]
-        for one in answers:
+        for one in _with(answers, holding.began):
             # What it lacks was not held, unless an execution that it may contain contradicts that.
             told = replace(one, rows={text: ZERO, **one.rows})
             begun = _begun(rows, holding, told, Baseline.SNAPSHOT)
@@ -254,6 +254,12 @@ def _between(row: CertainAnswers) -> tuple[PositionAnswer, ...]:
     last = row.between[-1] if row.between else row.swept
     same = last is not None and (last.rows, last.disturbed) == (before.rows, before.disturbed)
     return row.between if same else (*row.between, before)[-KEPT:]
+
+
+def _with(answers: Sequence[PositionAnswer], began: PositionAnswer | None) -> list[PositionAnswer]:
+    """Return answers, newest first, with the one that an opening balance was taken from."""
+    known = {one.ended.seq: one for one in (began, *answers) if one is not None}
+    return [known[ended] for ended in sorted(known, reverse=True)]
 
 
 def _possible(
