@@ -405,6 +405,18 @@ def test_average_goes_along_with_a_move() -> None:
     assert seen(one.avg_price, one.opened_at) == (3, opened_at)
 
 
+def test_more_came_than_is_held() -> None:
+    """10 moved to an account of which the first answer since lists 7: nothing was held there, and 3 went."""
+    day = bought_ten()
+    day.wait(60)
+    moved = day.now - timedelta(seconds=30)
+    day.answer({(ACC2, STK): 7, OTHER: 1, (ACC, STK): 0})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", moved, moved_to=ACC2))
+    right = day.right()
+    assert seen(right.openings[ACC2, 7].quantity, right.positions[ACC2, 7]) == (0, 10)
+    assert right.alert(A).quantities == {(ACC2, 7): 10}
+
+
 def test_told_assignment_names_its_cause() -> None:
     day = Day({"real-day-trading": {"TSLA": alert(P95)}})
     day.fill(P95, -5)

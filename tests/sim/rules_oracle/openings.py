@@ -116,8 +116,8 @@ class Openings:
                 if holding not in one.held and facts and not self._proven_between(one, facts[0]):
                     # It may have been sold, or have expired, on a day of which nothing is known.
                     return Opening(ZERO, certain, one.number)
-                since = one.held.get(holding, ZERO) - self._contained(one, holding, facts, moved, scaled)
-                return Opening(since / one.factor(scaled, BEGINNING), certain, one.number)
+                first = self._first_held(one, holding, facts, moved, scaled)
+                return Opening(first, certain, one.number)
         return Opening(ZERO, False)
 
     def _is_before(
@@ -145,7 +145,7 @@ class Openings:
         contained = answer.contains(fact, self._heard)
         return None if contained and answer.may_contain_either(fact, self._heard) else contained
 
-    def _contained(
+    def _first_held(
         self,
         answer: Answer,
         holding: AccountContract,
@@ -153,15 +153,21 @@ class Openings:
         moved: Sequence[MovedIn],
         scaled: Sequence[Scaled],
     ) -> Decimal:
-        """Return what it contains of executions and moves, in the units of its time."""
+        """Return what was held before all executions and moves that an answer contains.
+
+        Where more came from elsewhere than is held now, the rules page says no word of it: that makes no
+        position of the other side, some of it went again.
+        """
         known = [one for one in self._facts if one.order.holding == holding and one.key in answer.contained]
         sizes = [(fact, answer.contained[fact.key]) for fact in known]
         later = [fact for fact in facts if fact.key not in answer.contained]
         sizes += [(fact, fact.now.signed) for fact in later if self._contains(answer, fact, sure=False)]
         parts = [size * answer.factor(scaled, fact.time, fact.key) for fact, size in sizes]
+        untraded = answer.held.get(holding, ZERO) - sum(parts, ZERO)
         came = [each for each in moved if answer.contains_move(each)]
-        parts += [each.quantity * answer.factor(scaled, each.time) for each in came]
-        return sum(parts, ZERO)
+        rest = untraded - sum((each.quantity * answer.factor(scaled, each.time) for each in came), ZERO)
+        first = ZERO if came and rest * untraded <= 0 else rest
+        return first / answer.factor(scaled, BEGINNING)
 
     def _near(self, answer: Answer, fact: Fact) -> bool:
         """Return whether no unproven day lies between an answer and an execution behind it."""
