@@ -169,8 +169,6 @@ def test_other_values_may_be_empty(tmp_path: Path, column: str) -> None:
         ({"buySell": "SELL"}, "Buy/Sell is SELL and the quantity is '4'"),
         ({"dateTime": "20251118"}, "Date/Time is no date and time: '20251118'"),
         ({"dateTime": "20251118;104310 Mars"}, "Date/Time is no date and time"),
-        ({"symbol": "", "underlyingSymbol": ""}, "Symbol is empty"),
-        ({"assetCategory": "STK", "symbol": ""}, "Symbol is empty"),
         ({"ibExecID": "", "transactionType": "BookTrade", "tradeID": "", "transactionID": ""}, "is empty"),
     ],
 )
@@ -242,6 +240,16 @@ def test_terms_that_no_symbol_holds_are_noted(tmp_path: Path) -> None:
     assert read_report(write(tmp_path, without(trade(), *names))).left_out == {}
     stock = trade(assetCategory="STK", symbol="NVDA", conid="4815747")
     assert read_report(write(tmp_path, without(stock, *names))).left_out == {}
+
+
+def test_missing_symbol_is_noted(tmp_path: Path) -> None:
+    """The conid is the identity, and the journal may know the name; an option's underlying does for it."""
+    stock = trade(assetCategory="STK", symbol="NVDA", conid="4815747")
+    nameless = without(stock, "symbol", "underlyingSymbol")
+    assert read_report(write(tmp_path, nameless)).left_out == {4815747: ("Symbol",)}
+    assert read_report(write(tmp_path, without(trade(), "symbol"))).left_out == {}
+    nameless = without(trade(), "symbol", "underlyingSymbol")
+    assert read_report(write(tmp_path, nameless)).left_out == {700100200: ("Underlying Symbol",)}
 
 
 # Trade confirmations

@@ -200,7 +200,7 @@ def test_terms_of_a_known_contract(desk: FlexDesk) -> None:
     names = ("underlyingSymbol", "strike", "expiry", "putCall")
     row = {name: value for name, value in trade(symbol="C ODX1 DEC").items() if name not in names}
     with pytest.raises(
-        CommandError, match="lacks Underlying Symbol, Strike, Expiry, Put/Call, and the symbol"
+        CommandError, match="lacks Underlying Symbol, Strike, Expiry, Put/Call for conid 700100200"
     ):
         desk.take_in(report(row))
     desk.connect(held=4)
@@ -210,3 +210,17 @@ def test_terms_of_a_known_contract(desk: FlexDesk) -> None:
     contract = booked.execution.contract
     assert (contract.symbol, contract.strike, contract.right) == ("NVDA", Decimal("122.5"), "C")
     assert contract.expiry == date(2025, 11, 21)
+
+
+def test_name_of_a_known_contract(desk: FlexDesk) -> None:
+    """A query without Symbol and Underlying Symbol: what the broker listed has a name."""
+    names = ("symbol", "underlyingSymbol", "strike", "expiry", "putCall")
+    row = {name: value for name, value in trade().items() if name not in names}
+    stock = {**row, "conid": "5", "assetCategory": "STK", "ibExecID": "a.b.c.01"}
+    with pytest.raises(CommandError, match=r"lacks Symbol for conid 5, .* tick it in the query's section"):
+        desk.take_in(report(stock))
+    desk.connect(held=4)
+    desk.take_in(report(row))
+    assert desk.held() == OPEN
+    (booked,) = desk.journal.state.find(EXECUTIONS, "exec_id", FIRST)
+    assert booked.execution.contract.symbol == "NVDA"

@@ -82,7 +82,7 @@ class FlexReport:
     executions: int
     """How many executions it holds, including cancelled ones."""
     left_out: Mapping[int, tuple[str, ...]]
-    """The options whose terms the query leaves out, by conid, with the labels of the missing fields."""
+    """The contracts whose terms the query leaves out, by conid, with the labels of the missing fields."""
     others: tuple[tuple[str, Row], ...]
     """The rows of its other sections, each after the section's name, with its day under `DAY`, and its time
     under `TIME` where it has one."""

@@ -34,11 +34,15 @@ def broken(row: Row) -> str:
 
 
 def left_out(row: Row) -> tuple[str, ...]:
-    """Return which terms of an option neither its fields nor its symbol hold; none for anything else."""
+    """Return which terms of an option neither its fields nor its symbol hold; of anything else, a missing
+    symbol.
+    """
     needed = ("underlyingSymbol", "strike", "expiry", "putCall")
-    if row["assetCategory"] not in OPTIONS or all(map(row.get, needed)):
+    if row["assetCategory"] in OPTIONS and all(map(row.get, needed)):
         return ()
     contract = contract_of(row)
+    if row["assetCategory"] not in OPTIONS:
+        return () if contract.symbol else ("symbol",)
     terms = {
         "underlyingSymbol": contract.symbol != contract.local_symbol,
         "strike": contract.strike is not None,
@@ -76,8 +80,6 @@ def _sideless(row: Row) -> str:
 
 
 def _contractless(row: Row, contract: Contract) -> str:
-    if not contract.symbol:
-        return "symbol is empty"
     if row.get("multiplier") and not is_number(row["multiplier"]):
         return f"multiplier is no number: {quoted(row['multiplier'])}"
     if contract.right not in ("", "C", "P"):

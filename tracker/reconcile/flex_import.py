@@ -161,7 +161,7 @@ class FlexImporter:
         self._zone = zone
         self._bookings = JournalBookings(journal)
         self._terms: dict[int, Row] = {}
-        """The journal's contracts of the options whose terms the report leaves out."""
+        """The journal's contracts whose terms the report leaves out."""
         absent = dict.fromkeys(name for each in report.statements for name in each.absent)
         self.result = FlexImport(report.executions, absent=tuple(absent), events=read_events(report.others))
         self._events = EventPlan(journal.state, self.result.events.events)
@@ -187,7 +187,7 @@ class FlexImporter:
     def begin(self) -> list[Arriving]:
         """Return the entries that void trades which the report lacks.
 
-        Raises CommandError where the report is another login's, or lacks terms of an option that the journal
+        Raises CommandError where the report is another login's, or lacks terms of a contract that the journal
         does not know either.
         """
         self._refuse_foreign()
@@ -212,18 +212,19 @@ class FlexImporter:
             )
 
     def _refuse_unnamed(self) -> None:
-        """Refuse options whose terms neither the report nor the journal has."""
+        """Refuse contracts whose terms neither the report nor the journal has."""
         left_out = self._report.left_out
         if left_out:
             self._find_terms()
         unknown = set(left_out).difference(self._terms)
         if unknown:
             labels = dict.fromkeys(label for con_id in unknown for label in left_out[con_id])
+            them = "it" if len(labels) == 1 else "them"
             raise CommandError(
                 "bad_request",
-                f"{self._report.path} lacks {', '.join(labels)}, and the symbol of conid {min(unknown)} does"
-                " not hold them: tick them in the query's section Trades (option Executions), run it again"
-                " and import the new file",
+                f"{self._report.path} lacks {', '.join(labels)} for conid {min(unknown)}, a contract that the"
+                f" tracker has not seen: tick {them} in the query's section Trades (option Executions), run"
+                " it again and import the new file",
             )
 
     def _find_terms(self) -> None:
@@ -232,6 +233,7 @@ class FlexImporter:
         for contract in (*listed, *(row.contract for row in book.every(HOLDINGS))):
             if contract.con_id in self._report.left_out:
                 self._terms[contract.con_id] = {
+                    "symbol": contract.local_symbol if contract.is_option else contract.symbol,
                     "underlyingSymbol": contract.symbol,
                     "strike": "" if contract.strike is None else str(contract.strike),
                     "putCall": contract.right,

@@ -77,7 +77,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
             yield from wrap(printable(problem), _INDENT)
     for each in answer["terms_left_out"]:
         yield from wrap(
-            f"The terms of conid {each['con_id']} are not in its symbol. Unless the tracker has seen that"
+            f"The report does not say all of what conid {each['con_id']} is. Unless the tracker has seen that"
             f" contract, tick {', '.join(each['tick'])}."
         )
     if answer["advisable"]:
