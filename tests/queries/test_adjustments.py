@@ -270,10 +270,22 @@ def test_note_names_what_was_settled(table: Table) -> None:
     table.say(note="given away")
     one, other = sorted(table.journal.state.every(ADJUSTMENTS), key=lambda row: row.seq)
     assert adjustment_json(one)["what"] == (
-        f"the broker held 0, which no fill explains (adjusted), explained by {other.seq}"
+        "the broker held 0, which the fills known then did not explain (adjusted), explained by"
+        f" {other.seq}"
     )
     assert "given away" in str(adjustment_json(other)["what"])
     assert settled.amount == -4
+
+
+def test_adjustment_that_a_late_fill_explains(table: Table) -> None:
+    """A missed sale of 4 comes after the note: `why` still says what is true of both."""
+    table.answer()
+    table.say(note="lost")
+    table.tell(buy(2, -4, perm_id=189))
+    (one,) = table.journal.state.every(ADJUSTMENTS)
+    assert adjustment_json(one)["what"].startswith(
+        "the broker held 0, which the fills known then did not explain (adjusted); lost;"
+    )
 
 
 def test_note_where_the_account_lists_nothing(table: Table) -> None:

@@ -195,7 +195,7 @@ def adjustment_json(one: Adjustment) -> Json:
     elif one.ratio is not None:
         what = f"each unit became {number(one.ratio)} ({one.cause})"
     else:
-        what = f"the broker held {number(one.held)}, which no fill explains ({one.cause})"
+        what = f"the broker held {number(one.held)}, which the fills known then did not explain ({one.cause})"
     said = f"; {one.note}" if one.note else ""
     back = f"; `tracker undo {one.name}` takes it back"
     if one.undone:
