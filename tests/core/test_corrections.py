@@ -12,7 +12,9 @@ from tests.support.facts import (
     ACCOUNT,
     ALERT,
     NVDA,
+    SUCCESSOR,
     Story,
+    alert_fields,
     booked,
     exec_id,
     execution,
@@ -105,6 +107,24 @@ def test_reopened_removed_record_needs_a_person() -> None:
     assert row.execution.exec_id == exec_id(2)
     story.tell(execution(exec_id(3), 1, at=5, perm_id=190))
     assert booked(story, exec_id(2)).attention is Attention.REOPENED
+
+
+@pytest.mark.parametrize("how", ["sold", "back", "replaced"])
+def test_reopened_record_needs_nobody_once_that_is_settled(how: str) -> None:
+    """What was held again is sold, the record is back, or another record took it over."""
+    story = Story(policy=ClosingPolicy.REMOVE)
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
+    story.tell(execution(exec_id(1, 2), 5))
+    story.note(Source.STORE, "gone", *alert_fields(ALERT))
+    assert booked(story, exec_id(2)).attention is Attention.REOPENED
+    if how == "sold":
+        story.tell(execution(exec_id(3), -1, at=20, perm_id=190))
+    elif how == "back":
+        story.note(Source.STORE, "back", *alert_fields(ALERT))
+    else:
+        story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    assert booked(story, exec_id(2)).attention is Attention.NONE
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,8 @@ def queue_update(
     events: list[TrackerEvent] = []
     if alert_state.removed and not closed:
         events.append(_reopened(state, found, frame))
+    if closed and was_open and (alert_state.gone or update.remove):
+        settle_reopened(state, alert)
     order = alert_state.order
     if found:
         order = order_shown(_last_booked(state, found).execution)
@@ -458,6 +460,13 @@ def _but_time(shown: Mapping[str, Value] | None) -> dict[str, Value]:
         if isinstance(value := values.get(key), float):
             values[key] = average(Decimal(repr(value)))
     return values
+
+
+def settle_reopened(state: LedgerState, alert: AlertId) -> None:
+    """Take the fill that reopened a record out of the inbox: what it opened is closed, or is shown again."""
+    for row in state.find(EXECUTIONS, "inbox", Attention.REOPENED.value):
+        if alert in row.owners:
+            state.put(EXECUTIONS, replace(row, attention=Attention.NONE))
 
 
 def _reopened(

@@ -10,7 +10,14 @@ from collections.abc import Callable, Collection, Iterable
 
 from msgspec.structs import replace
 
-from tracker.core.alert_updates import EventKind, TrackerEvent, nothing_owned, partners_of, positions_of
+from tracker.core.alert_updates import (
+    EventKind,
+    TrackerEvent,
+    nothing_owned,
+    partners_of,
+    positions_of,
+    settle_reopened,
+)
 from tracker.core.model import AlertId, AlertUpdate, Frame
 from tracker.core.ownership import Ownership
 from tracker.core.state import ALERTS, OUTBOX, LedgerState
@@ -63,6 +70,7 @@ class RecordChanges:
         record = successor.record or dated_as(alert_state.record, old, new)
         self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
         if not self._ownership.owns(old, known):
+            settle_reopened(self._state, old)
             self._state.put(ALERTS, replace(alert_state, successor=new, unconfirmed=False))
         self._touch([new])
         what = {"alert": new.name, "created_at": new.created_at}
@@ -103,6 +111,7 @@ class RecordChanges:
         alert_state = self._state.get(ALERTS, alert_text(alert))
         if alert_state is None or not (alert_state.gone or alert_state.successor):
             return
+        settle_reopened(self._state, alert)
         # If a successor took over what it owned, the copy still shows that; so it is written again.
         self._state.put(ALERTS, replace(alert_state, gone=False, successor=None))
         self._touch([alert, *partners_of(self._state, alert)])
