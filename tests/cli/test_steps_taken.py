@@ -23,7 +23,7 @@ from tests.support.flex_report import statement, trade, write_report
 from tests.support.free_ports import free_port
 from tracker.cli.main import main
 from tracker.console import FAILED, NOT_REACHABLE, WELL
-from tracker.core.model import Contract, End, EndOf, Moment, Source
+from tracker.core.model import Contract, Moment, Source
 from tracker.core.state import GAPS
 from tracker.core.state_rows import Gap
 
@@ -111,26 +111,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     with Desk(folder, rivals()) as desk:
         desk.note(Source.LINK, "up", ACCOUNT, "176")
-        answer(desk, 900, position(1, contract=SPY))
+        desk.list_positions(position(1, contract=SPY))
         desk.tell(buy(1, 4), buy(2, 1, contract=SPX), buy(3, 10, contract=SHARES), buy(4, 1, contract=NEARLY))
         desk.now += timedelta(seconds=90)
         held = {SPY: 1, NVDA: 4, SPX: 1, NEARLY: 1, SHARES: 6}
-        answer(desk, 901, *(position(many, contract=contract) for contract, many in held.items()))
+        desk.list_positions(*(position(many, contract=contract) for contract, many in held.items()))
         with desk.journal.step():
             desk.journal.state.put(GAPS, Gap(GAP, Moment(desk.now, 1)))
     write_report(
         folder / "flex.xml", statement(trade(), first=GAP - timedelta(days=1), last=GAP + timedelta(days=2))
     )
     return folder
-
-
-def answer(desk: Desk, request: int, *positions: Any) -> None:
-    """Answer a sweep without a fill, and list these positions."""
-    desk.note(Source.SENT, "executions", str(request), ACCOUNT)
-    desk.tell(End(EndOf.EXECUTIONS, request))
-    desk.note(Source.LINK, "proof", str(request), "complete")
-    desk.note(Source.SENT, "positions")
-    desk.tell(*positions, End(EndOf.POSITIONS, -1))
 
 
 @pytest.fixture

@@ -40,12 +40,8 @@ class Table(Desk):
     """Hold an alert of 4 that the broker held too, as far as its last certain answer says."""
 
     def answer(self, *rows: Any) -> None:
-        """Sweep, ask for positions, and have the broker list these."""
-        self.note(Source.SENT, "executions", "900", ACCOUNT)
-        self.tell(End(EndOf.EXECUTIONS, 900))
-        self.note(Source.LINK, "proof", "900", "complete")
-        self.note(Source.SENT, "positions")
-        self.tell(position(1, contract=BESIDE), *rows, End(EndOf.POSITIONS, -1))
+        """Have the broker list these, and what is not ours beside them."""
+        self.list_positions(position(1, contract=BESIDE), *rows)
 
     def say(self, contract: str = "NVDA", **reason: str) -> str:
         """Tell an adjustment; returns its ID."""

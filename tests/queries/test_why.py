@@ -12,13 +12,15 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.answer_rig import CREATED, ROBIN, Desk, buy, loose, record
-from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
+from tests.support.facts import ACCOUNT, BESIDE, NVDA, exec_id, execution, position
 from tests.support.fakes import Records
+from tracker.core.alert_updates import instant
 from tracker.core.model import AlertId, Source, Undecodable
 from tracker.journal.journal import REMOVING
 from tracker.queries import text
 from tracker.queries import why as why_module
 from tracker.queries.alerts import alerts
+from tracker.queries.fills import Selection, fills
 from tracker.queries.report_text import alerts_text
 from tracker.queries.why import StoreNow, why_alert, why_execution, written_to
 from tracker.reconcile.views import Watched, ledger_view
@@ -297,3 +299,32 @@ def test_bare_ticker_of_several_is_refused(desk: Desk) -> None:
     desk.run_pump()
     with pytest.raises(CommandError, match=f"'NVDA' may mean {NAME}, wolf/NVDA; write one of them"):
         ask(desk, "NVDA")
+
+
+def test_option_that_an_answer_lacks_says_that_it_waits(desk: Desk) -> None:
+    """After its expiry day one answer is not enough to close it; a second one, later, is."""
+    desk.note(Source.LINK, "up", ACCOUNT, "176")
+    desk.list_positions(position(1, contract=BESIDE))
+    desk.tell(buy(1, 4))
+    (held,) = why(desk, NAME)["records"][0]["holds"]
+    assert held["missing_since"] is None
+    desk.now += timedelta(days=4)
+    desk.list_positions(position(1, contract=BESIDE))
+    (held,) = why(desk, NAME)["records"][0]["holds"]
+    assert (held["quantity"], held["missing_since"]) == (4, instant(desk.now))
+    said = " ".join(text.TextTable(UTC).why(why(desk, NAME)).split())
+    assert "not in the broker's answer of 2025-11-22 15:43" in said
+    assert "it closes once a later one agrees" in said
+    desk.now += timedelta(minutes=15)
+    desk.list_positions(position(1, contract=BESIDE))
+    (held,) = why(desk, NAME)["records"][0]["holds"]
+    assert (held["quantity"], held["closed_by"], held["missing_since"]) == (0, "expired", None)
+
+
+def test_sale_of_the_same_second_stands_behind_its_purchase(desk: Desk) -> None:
+    """The gateway lists executions of one second in any order."""
+    desk.tell(execution(exec_id(2), -1, perm_id=190), execution(exec_id(1), 4))
+    (record_,) = why(desk, NAME)["records"]
+    assert [fill["exec_id"] for fill in record_["fills"]] == [exec_id(1), exec_id(2)]
+    listed = fills(desk.journal, Selection(), desk.names)["fills"]
+    assert [fill["exec_id"] for fill in listed] == [exec_id(1), exec_id(2)]

@@ -17,7 +17,18 @@ from tracker.config.loader import load
 from tracker.config.settings import Settings
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.matching import match_execution
-from tracker.core.model import Alert, BrokerFact, Contract, Execution, Frame, Match, Source
+from tracker.core.model import (
+    Alert,
+    BrokerFact,
+    Contract,
+    End,
+    EndOf,
+    Execution,
+    Frame,
+    Match,
+    Position,
+    Source,
+)
 from tracker.core.ports import AlertStore
 from tracker.core.state import EXECUTIONS
 from tracker.core.state_rows import BookedExecution
@@ -140,6 +151,14 @@ class Desk:
         self.now += timedelta(seconds=after)
         self.journal.append(1, self.now, [(source, fields)])
         self.run_pump()
+
+    def list_positions(self, *rows: Position) -> None:
+        """Sweep without a fill, ask for positions, and have the broker list these."""
+        self.note(Source.SENT, "executions", "900", ACCOUNT)
+        self.tell(End(EndOf.EXECUTIONS, 900))
+        self.note(Source.LINK, "proof", "900", "complete")
+        self.note(Source.SENT, "positions")
+        self.tell(*rows, End(EndOf.POSITIONS, -1))
 
     def run_pump(self) -> None:
         asyncio.run(self.pump.pump())

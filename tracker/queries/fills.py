@@ -21,7 +21,14 @@ from tracker.core.state import ALERTS, EXECUTIONS, FEES, LedgerState
 from tracker.core.state_rows import BookedExecution
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, fill_json
-from tracker.queries.lookup import alerts_named, check_alert_name, days_since, no_such_alert, states_named
+from tracker.queries.lookup import (
+    alerts_named,
+    brokers_order,
+    check_alert_name,
+    days_since,
+    no_such_alert,
+    states_named,
+)
 from tracker.terminal import printable
 
 CSV_COLUMNS: Final = (
@@ -57,7 +64,7 @@ def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: in
     for row in selected(journal, selection, names):
         kept.append(row)
         total += 1
-    rows = sorted(kept, key=lambda row: row.moment)
+    rows = sorted(kept, key=brokers_order)
     return {
         "since": instant(selection.since),
         "alert": selection.alert or None,
@@ -76,7 +83,7 @@ def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Ite
         return
     for day in days_since(journal.days(), selection.since):
         rows = journal.state.find(EXECUTIONS, "day", day)
-        yield from sorted(filter(wanted, rows), key=lambda row: row.moment)
+        yield from sorted(filter(wanted, rows), key=brokers_order)
         journal.state.committed()
 
 
@@ -101,7 +108,7 @@ def _of_alert(state: LedgerState, name: str, names: AlerterNames) -> list[Booked
     keys = dict.fromkeys(key for alert_state in states for key in alert_state.contracts)
     rows = [row for key in keys for row in state.find(EXECUTIONS, "contract", key.text())]
     touched = [row for row in rows if alerts_named(name, row.owners, names)]
-    return sorted(touched, key=lambda row: row.moment)
+    return sorted(touched, key=brokers_order)
 
 
 def csv_lines(state: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[str]:

@@ -114,7 +114,12 @@ def execution_named(state: LedgerState, exec_id: str, account: str = "") -> Book
 def needing_decision(state: LedgerState) -> list[BookedExecution]:
     """Return the fills that need a person, oldest first."""
     rows = [row for reason in REASONS for row in state.find(EXECUTIONS, "inbox", reason.value)]
-    return sorted(rows, key=lambda row: row.moment)
+    return sorted(rows, key=brokers_order)
+
+
+def brokers_order(row: BookedExecution) -> tuple[datetime, bool, int]:
+    """Return the sort key of fills in the broker's order: within a second what closes comes last."""
+    return row.moment.time, bool(row.closing), row.moment.seq
 
 
 def item_number(state: LedgerState, row: BookedExecution) -> int:
@@ -128,7 +133,7 @@ def item_number(state: LedgerState, row: BookedExecution) -> int:
 def order_rows(state: LedgerState, row: BookedExecution) -> list[BookedExecution]:
     """Return the executions that are decided together with one, itself included, in the broker's order."""
     rows = state.find(EXECUTIONS, "orders", row.order) if row.execution.perm_id > 0 else [row]
-    return sorted(rows, key=lambda each: each.moment)
+    return sorted(rows, key=brokers_order)
 
 
 def fill_meant(state: LedgerState, text: str, account: str = "", order: str = "") -> BookedExecution:

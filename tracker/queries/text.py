@@ -232,6 +232,8 @@ class TextTable:
         if position["closed_at"]:
             by = f" ({position['closed_by']})" if position["closed_by"] else ""
             words += f", closed {self._time(position['closed_at'])}{by}"
+        if since := position.get("missing_since"):
+            words += f", not in the broker's answer of {self._time(since)}; it closes once a later one agrees"
         if position["shared_with"]:
             words += f", shared with {', '.join(position['shared_with'])}"
         return words

@@ -29,8 +29,16 @@ from tracker.core.model import Alert, AlertId, Ambiguous, ExecutionKey, Frame, J
 from tracker.core.ownership_rows import OwnershipDecision, OwnershipKind
 from tracker.core.past import past_of
 from tracker.core.ports import Shown
-from tracker.core.state import ADJUSTMENTS, ALERTS, EXECUTIONS, LedgerState
-from tracker.core.state_rows import AlertState, BookedExecution, alert_text, owners_key, owners_of
+from tracker.core.state import ABSENCES, ADJUSTMENTS, ALERTS, EXECUTIONS, LedgerState
+from tracker.core.state_rows import (
+    AlertPosition,
+    AlertState,
+    BookedExecution,
+    Holding,
+    alert_text,
+    owners_key,
+    owners_of,
+)
 from tracker.journal.journal import Journal
 from tracker.queries.adjustments import adjustment_json, difference_json, open_difference
 from tracker.queries.as_json import (
@@ -46,6 +54,7 @@ from tracker.queries.as_json import (
 )
 from tracker.queries.lookup import (
     alerts_named,
+    brokers_order,
     check_alert_name,
     days_since,
     executions_named,
@@ -286,7 +295,7 @@ def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, no
     positions = positions_of(state, alert_state) if alert_state is not None else []
     keys = alert_state.contracts if alert_state is not None else ()
     rows = [row for key in keys for row in state.find(EXECUTIONS, "contract", key.text())]
-    touched = sorted((row for row in rows if alert in row.owners), key=lambda row: row.moment)
+    touched = sorted((row for row in rows if alert in row.owners), key=brokers_order)
     return {
         **alert_json(alert),
         "state": _state(alert_state),
@@ -307,6 +316,7 @@ def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, no
                 "closed_by": position.closed_by,
                 "held_in_all": number(holding.held),
                 "managed": is_managed(state, holding.account),
+                "missing_since": instant(_missing_since(state, holding, position)),
                 "shared_with": sorted(shared_names(state, holding, position)),
             }
             for holding, position in positions
@@ -327,6 +337,14 @@ def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, no
             key=lambda note: str(note["at"]),
         ),
     }
+
+
+def _missing_since(state: LedgerState, holding: Holding, position: AlertPosition) -> datetime | None:
+    """Return when an answer of the broker first lacked an open option; None where no later one is awaited."""
+    missing = state.get(ABSENCES, "last")
+    rows = missing.rows if missing is not None and position.quantity else ()
+    same = (row.ended.time for row in rows if holding.key == (row.account, row.con_id))
+    return next(same, None)
 
 
 def _closed_it(row: BookedExecution) -> Json:
@@ -375,7 +393,7 @@ def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: dateti
             if symbol_key(row.execution.contract.symbol) == symbol and row.counted:
                 found.extend((row, *why) for why in _against(row, alert))
         journal.state.committed()
-    found.sort(key=lambda each: each[0].moment)
+    found.sort(key=lambda each: brokers_order(each[0]))
     rejected: list[JsonValue] = [
         {"fill": fill_json(journal.state, row), "reason": reason, "near": near}
         for row, reason, near in found[-_REJECTED_SHOWN:]
