@@ -266,8 +266,7 @@ def test_note_names_what_was_settled(table: Table) -> None:
     table.say(note="given away")
     one, other = sorted(table.journal.state.every(ADJUSTMENTS), key=lambda row: row.seq)
     assert adjustment_json(one)["what"] == (
-        "the broker held 0, which the fills known then did not explain (adjusted), explained by"
-        f" {other.seq}"
+        f"the broker held 0, which the fills known then did not explain (adjusted), explained by {other.seq}"
     )
     assert "given away" in str(adjustment_json(other)["what"])
     assert settled.amount == -4
