@@ -96,6 +96,10 @@ def test_merger_is_rehearsed_then_told(table: Table) -> None:
     came = table.journal.state.get(HOLDINGS, BECAME)
     assert came is not None
     assert came.held == 8
+    said = [adjustment_json(row)["what"].split("; ")[0] for row in table.journal.state.every(ADJUSTMENTS)]
+    assert said == [
+        f"all of it {way} (adjusted)" for way in ("went to conid 701", f"came from conid {NVDA.con_id}")
+    ]
     assert not table.journal.state.find(DIFFERENCES, "open", "1")
 
 
@@ -341,8 +345,8 @@ def test_undo_of_a_move_takes_both_sides_back(table: Table) -> None:
     told = sorted(adjustment_json(row)["what"] for row in table.journal.state.find(ADJUSTMENTS, "name", seq))
     back = f"; merger; `tracker undo {seq}` takes it back"
     assert told == [
-        f"all of it came from {KEY} (adjusted){back}",
-        f"all of it went on as {BECAME} (adjusted){back}",
+        f"all of it came from conid {NVDA.con_id} (adjusted){back}",
+        f"all of it went to conid {NEW.con_id} (adjusted){back}",
     ]
     (entry,) = undoing(table.journal, seq).entries
     table.note(Source.PERSON, *entry.fields)

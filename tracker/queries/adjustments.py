@@ -190,8 +190,8 @@ def difference_json(state: LedgerState, one: Difference) -> Json:
 def adjustment_json(one: Adjustment) -> Json:
     """Describe an adjustment, for `why`."""
     if one.into or one.came_from:
-        where = f"went on as {one.into}" if one.into else f"came from {one.came_from}"
-        what = f"all of it {where} ({one.cause})"
+        how = "went to" if one.into else "came from"
+        what = f"all of it {how} {_elsewhere(one)} ({one.cause})"
     elif one.ratio is not None:
         what = f"each unit became {number(one.ratio)} ({one.cause})"
     else:
@@ -201,6 +201,14 @@ def adjustment_json(one: Adjustment) -> Json:
     if one.undone:
         back = f", explained by {one.replaced_by}" if one.replaced_by else ", taken back"
     return {"at": instant(one.at), "what": f"{what}{said}{back}", "id": one.name}
+
+
+def _elsewhere(one: Adjustment) -> str:
+    """Name the contract, account or both to or from which an adjustment moves a position."""
+    account, con_id = (one.into or one.came_from).split(" ")
+    if account == one.account:
+        return f"conid {con_id}"
+    return f"conid {con_id} in account {account}" if con_id != str(one.con_id) else f"account {account}"
 
 
 def _ratio(text: str) -> Decimal:
