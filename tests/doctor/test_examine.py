@@ -308,6 +308,13 @@ def test_another_trackers_lock_is_found(setup: Setup) -> None:
     assert setup.look().well, "a lock file that nobody holds is no tracker"
 
 
+def test_link_to_itself(setup: Setup) -> None:
+    """Doctor is asked when something is wrong, so nothing of that may end it."""
+    setup.alerts.unlink()
+    setup.alerts.symlink_to(setup.alerts.name)
+    setup.look().check_only("alerts_file", "Too many levels of symbolic links", "remove the link")
+
+
 def test_other_program_on_status_port(tmp_path: Path) -> None:
     """Something else on the status port is found."""
 

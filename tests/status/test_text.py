@@ -120,12 +120,16 @@ def test_summary_of_working_tracker() -> None:
     ]
 
 
-@pytest.mark.parametrize(("away", "verb"), [("read", "cannot be read"), ("write", "cannot be written")])
+@pytest.mark.parametrize(("away", "verb"), [("read", "cannot be read"), ("written", "cannot be written")])
 def test_first_line_names_store_outage(away: str, verb: str) -> None:
     """Fills are received, and reach no alert: who reads one line must not take that for well."""
-    answer = {"subscribed": True, "store": {"away": {away: {"since": None, "reason": "damaged"}}}}
+    answer = {
+        "subscribed": True,
+        "store": {"away": {away: {"since": "2025-11-18T15:45:00Z", "reason": "damaged"}}},
+    }
     first = summarise(answer).splitlines()[0]
     assert first == f"Running, and receiving fills, but the alert store {verb}."
+    assert f"{verb} since 2025-11-18 15:45:00 UTC: damaged" in summarise(answer)
 
 
 def test_summary_of_troubles() -> None:

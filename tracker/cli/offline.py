@@ -55,7 +55,7 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
     """
     stores = settings.stores
     own_files = (stores.alerts, stores.contracts, stores.stocks, stores.journal)
-    if path is not None and path.resolve() in [each.resolve() for each in own_files]:
+    if path is not None and os.path.realpath(path) in map(os.path.realpath, own_files):
         raise CommandError("bad_request", f"{path} is one of the tracker's own files; name another")
 
     def lines(journal: Journal, context: QueryContext) -> Iterator[str]:

@@ -131,7 +131,8 @@ def check_alerts_file(place: Place, records: Records) -> Finding:
     if place.is_folder or place.folder is not FolderState.EXISTS:
         return Finding(check, Level.NOTE, "not checked: its folder has a fault")
     if place.file_reason:
-        step = "give the tracker's user access"
+        loop = place.file_reason == os.strerror(errno.ELOOP)
+        step = "remove the link: it leads to itself" if loop else "give the tracker's user access"
         return Finding(check, Level.FAULT, f"{place.path} cannot be read: {place.file_reason}", step)
     if file is None:
         return Finding(

@@ -7,6 +7,7 @@ behind.
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
@@ -272,5 +273,5 @@ def _is_ours(port: StatusPort, journal: Path) -> bool:
     return (
         port.state is PortState.TRACKER
         and port.journal is not None
-        and port.journal.resolve() == journal.resolve()
+        and os.path.realpath(port.journal) == os.path.realpath(journal)
     )

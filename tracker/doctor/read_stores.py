@@ -134,7 +134,8 @@ def _ask_mode(path: Path, instead_of: Path | None = None) -> JournalFacts:
 
 def read_lock(path: Path) -> Lock:
     """Return who holds the lock of a file, as `stores.lock` places it; takes it for an instant, shared."""
-    path = path.resolve()
+    # A link that leads to itself has no other end; Path.resolve refuses it.
+    path = Path(os.path.realpath(path))
     place = path.with_name(path.name + ".lock")
     try:
         descriptor = os.open(place, os.O_RDWR | os.O_CLOEXEC)

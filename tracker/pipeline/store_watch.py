@@ -126,7 +126,7 @@ class StoreWatch:
         daemon.
         """
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFull(f"{error}; free space, then start the tracker again") from error
+            raise StoreFull(f"{error}, then start the tracker again") from error
         before = self.away.get(verb)
         changed = before is None or before.reason != str(error)
         self.away[verb] = StoreOutage(before.since if before is not None else self._now(), str(error))

@@ -16,7 +16,7 @@ from tracker.terminal import counted, labelled
 _LABEL: Final = 20
 _LEFT_OUT: Final = frozenset({"ok", "schema", "running", "subscribed", "now"})
 """Fields without a row of their own."""
-_STORE_VERBS: Final = {"read": "cannot be read", "write": "cannot be written"}
+_STORE_OUTAGES: Final = ("read", "written")
 _MEGABYTE: Final = 1_000_000
 
 Row = tuple[str, str]
@@ -36,9 +36,9 @@ def _headline(answer: Mapping[str, Any]) -> str:
         return "Not running."
     if answer.get("subscribed"):
         away = _mapping(_mapping(answer, "store"), "away")
-        for kind, verb in _STORE_VERBS.items():
-            if kind in away:
-                return f"Running, and receiving fills, but the alert store {verb}."
+        for done in _STORE_OUTAGES:
+            if done in away:
+                return f"Running, and receiving fills, but the alert store cannot be {done}."
         return "Running, and receiving fills."
     return "Running, but NOT receiving fills."
 
@@ -139,7 +139,7 @@ def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
     programs were lost. The row `alerts` names the file or the shared store.
     """
     away = _mapping(store, "away")
-    troubles = [_trouble(verb, each, now) for verb, each in away.items()]
+    troubles = [_trouble(done, each, now) for done, each in away.items()]
     if store.get("absent") and not away:
         troubles.append("alerts.json is not there, so fills open no alert")
     if waiting := store.get("undelivered"):
@@ -161,8 +161,8 @@ def _store(store: Any, answer: Mapping[str, Any], now: datetime | None) -> Itera
             yield f"store: {_words(name)}", _plain(value, now)
 
 
-def _trouble(verb: str, outage: Any, now: datetime | None) -> str:
-    what = _STORE_VERBS.get(verb, f"cannot {_words(verb)}")
+def _trouble(done: str, outage: Any, now: datetime | None) -> str:
+    what = f"cannot be {_words(done)}"
     if not isinstance(outage, Mapping):
         return f"{what}: {_plain(outage, now)}"
     return f"{what} since {_when(outage.get('since'), now)}: {outage.get('reason')}"

@@ -24,8 +24,8 @@ READ_LIMIT: Final = 128 << 20
 """The longest file that is read, in bytes: a few hundred thousand records; more would fill the memory."""
 
 _ADVICE: Final = {
-    errno.ENOSPC: "free some space on that disk; it is tried again",
-    errno.EDQUOT: "free some space on that disk; it is tried again",
+    errno.ENOSPC: "free some space on that disk",
+    errno.EDQUOT: "free some space on that disk",
     errno.EROFS: "mount that disk writable; it is tried again",
     errno.EBUSY: "a file that is a mount of its own cannot be replaced, so mount its folder instead",
     errno.EACCES: "give the tracker's user access; it is tried again",
