@@ -71,6 +71,15 @@ class Journalled(NamedTuple):
     """The last of those not decided yet that tells what was found in the store; 0 if there is none."""
 
 
+class Look(NamedTuple):
+    """Hold a look through the stores of which not all is decided yet."""
+
+    behind: int
+    """The last frame that was journalled by then."""
+    orders: frozenset[facts.OrderKey]
+    """What it could match: orders that had lots, or nobody's, by the frames decided then."""
+
+
 class OracleFeed:
     """Follow one life, and say what is right by then."""
 
@@ -124,8 +133,7 @@ class OracleFeed:
         """What was read last; None while the store cannot be read."""
         self._served: Records | None = None
         """What fills are matched against, also while it cannot; None until a process has read the store."""
-        self._looks_behind: list[int] = []
-        """The last frame that was journalled at each reading of the stores that is not looked through yet."""
+        self._open_looks: list[Look] = []
         self._looks_before = 0
         """How many of these are an earlier process's, which noted what it found."""
         self._now: Expected | None = None
@@ -140,8 +148,8 @@ class OracleFeed:
     def stopped(self, at: datetime, noted: int) -> None:
         """End a process; what it found by looking through the stores lasts only if it was `noted`."""
         self._note_look(at, noted)
-        self._looks_behind = [frame for frame in self._looks_behind if frame < noted]
-        self._looks_before = len(self._looks_behind)
+        self._open_looks = [look for look in self._open_looks if look.behind < noted]
+        self._looks_before = len(self._open_looks)
         if self._answers is not None:
             self._answers.stopped()
         self._tell(facts.Stopped(at, killed=True))
@@ -157,16 +165,16 @@ class OracleFeed:
             self._look(at, journalled.decided)
         self._note_look(at, journalled.noted)
         self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
-        self._looks_behind.append(journalled.last)
+        self._open_looks.append(Look(journalled.last, self._oracle.matched_by_a_look()))
 
     def compared(self, journalled: Journalled) -> None:
         """Take in that the tracker looks through what it read, once more."""
-        self._looks_behind.append(journalled.last)
+        self._open_looks.append(Look(journalled.last, self._oracle.matched_by_a_look()))
 
     def _note_look(self, at: datetime, noted: int) -> None:
         """Take in what the last look found, where it is written down and waits to be decided."""
-        if self._looks_behind and noted > self._looks_behind[-1]:
-            self._tell(LookNoted(at, self._looks_behind[-1]))
+        if self._open_looks and noted > self._open_looks[-1].behind:
+            self._tell(LookNoted(at, self._open_looks[-1].behind))
 
     def kept(self, at: datetime) -> None:
         """Take in that the tracker kept how long it ran."""
@@ -193,19 +201,20 @@ class OracleFeed:
         What an earlier process noted waits until the store can be read. While executions wait for the end of
         their sweep, nobody looks whose they are by now unless the stores have changed.
         """
-        if self._looks_behind:
+        if self._open_looks:
             if not journalled.noted:
                 self._look(at, journalled.decided)
         elif not waits:
             self._tell(LookedAgain(at))
 
     def _look(self, at: datetime, cursor: int) -> None:
-        if self._looks_behind and cursor >= self._looks_behind[0]:
+        if self._open_looks and cursor >= self._open_looks[0].behind:
             noted = self._looks_before > 0
-            left = [frame for frame in self._looks_behind if frame > cursor]
-            self._looks_before = max(self._looks_before - len(self._looks_behind) + len(left), 0)
-            self._looks_behind = left
-            self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor))
+            due = [look for look in self._open_looks if look.behind <= cursor]
+            self._open_looks = self._open_looks[len(due) :]
+            self._looks_before = max(self._looks_before - len(due), 0)
+            orders = frozenset[facts.OrderKey]().union(*(look.orders for look in due))
+            self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, orders=orders))
 
     def commit(
         self,
@@ -222,7 +231,7 @@ class OracleFeed:
         # A window begins as its fill is booked, however long that was on its way.
         self._tell(facts.TimePassed(at))
         for frame in taken:
-            if self._looks_behind and frame.seq > self._looks_behind[0]:
+            if self._open_looks and frame.seq > self._open_looks[0].behind:
                 # What was held is known from messages that came before the stores are looked through.
                 self._open(openings, at)
             self._look(at, frame.seq - 1)
@@ -300,7 +309,7 @@ class OracleFeed:
     @property
     def settled(self) -> bool:
         """Whether all that was read of the stores is looked through."""
-        return not self._looks_behind
+        return not self._open_looks
 
     def complete(self) -> bool:
         """Return whether all that the broker ever executed was taken in, the replaced versions apart."""

@@ -146,6 +146,25 @@ def test_look_comes_behind_what_waited() -> None:
     shows(day, A, None)
 
 
+def test_look_before_an_order_had_lots_does_not_match_it() -> None:
+    """Short 3 of A: a purchase of 2 closes. B appears, and is looked for while an older purchase of 4 waits.
+
+    That closes 3 and opens 1, of both. So the 2 open; whoever looked before could not know it.
+    """
+    mine = {"real-day-trading": {"TSLA": alert(C95)}}
+    day = Day(mine, looks_are_told=True)
+    day.fill(C95, -3, at=-30)
+    day.fill(C95, 2, at=-10)
+    both = mine | {"robindahood-alerts": {"TSLA": alert(C95)}}
+    day.add(f.StoreRead(day.now, both, looked=False))
+    day.fill(C95, 4, at=-20, live=False)
+    day.add(f.LookedAgain(day.now, rematch=True, orders=frozenset()))
+    shows(day, A, 3)
+    shows(day, B, 1)
+    day.add(f.LookedAgain(day.now, rematch=True))
+    shows(day, B, 3)
+
+
 def test_noted_look_finds_nothing_more() -> None:
     """A process noted that A is gone, and ended; the next one finds a re-alert behind a sale."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}}, looks_are_told=True)

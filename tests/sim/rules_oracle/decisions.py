@@ -99,7 +99,7 @@ class Replay:
         elif isinstance(event, StoreRead):
             self._store_read(event)
         elif isinstance(event, LookedAgain):
-            self._look_again(event.at, event.rematch, event.noted, event.until)
+            self._look_again(event)
         elif isinstance(event, LookNoted):
             for takeover in self._takeovers():
                 self._noted.setdefault(takeover, event.behind)
@@ -236,23 +236,17 @@ class Replay:
         self._returned |= {alert.number: len(self.decisions) for alert in gone if alert.present}
         self._unlooked = True
         if event.looked:
-            self._look_again(event.at)
+            self._look_again(LookedAgain(event.at))
 
-    def _look_again(
-        self, at: datetime, rematch: bool = False, noted: bool = False, until: int | None = None
-    ) -> None:
-        """Find who took over, and match again what the rules let be matched again.
-
-        `noted`: an earlier process wrote down what it found before it ended; it is due `until` a frame.
-        """
-        noted = noted or (rematch and not self._was_read)
+    def _look_again(self, event: LookedAgain) -> None:
+        """Find who took over, and match again what the rules let be matched again."""
+        at, until = event.at, event.until
+        noted = event.noted or (event.rematch and not self._was_read)
         looks = self._readable or noted
         written = [each for each, behind in self._noted.items() if until is None or behind <= until]
         self._take_over(at, [*written, *(self._takeovers() if looks and not noted else ())])
         self._noted = {each: behind for each, behind in self._noted.items() if each not in written}
-        if not looks:
-            return
-        if not self._unlooked and not rematch:
+        if not looks or not (self._unlooked or event.rematch):
             return
         if not noted:
             self.registry.look()
@@ -264,8 +258,14 @@ class Replay:
         # The oldest first: what is older than a record's close must not follow what opens it again.
         by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
         for order in list(dict.fromkeys(fact.order for fact in by_time)):
-            if not self.persons.decided(order) and self._lots_left(order):
+            looked = event.orders is None or order in event.orders
+            if looked and not self.persons.decided(order) and self._lots_left(order):
                 self._match_again(order, at, full, heirs)
+
+    def matched_by_a_look(self) -> frozenset[OrderKey]:
+        """Return the orders that a look finds alerts for by now: those with lots left, or of nobody."""
+        owners = {one.order: self.fold_of(one.order.holding).owners for one in self.facts.values()}
+        return frozenset(one for one in owners if not owners[one].get(one) or self._lots_left(one))
 
     def _match_again(self, order: OrderKey, at: datetime, full: bool, heirs: Collection[int]) -> None:
         """Rules 1.5 and 1.6: match an order with lots left again, judged by its first fill."""

@@ -110,16 +110,15 @@ class StoreRead:
 
 @dataclass(frozen=True, slots=True)
 class LookedAgain:
-    """What was read is looked through: who takes over what a record that is gone owns.
-
-    Orders are matched again where there is a new reading, or `rematch` says so.
-    """
+    """What was read is looked through: who takes over, and which `orders` (None: all) are matched again."""
 
     at: datetime
     rematch: bool = False
+    """Whether orders are matched again although nothing new was read."""
     noted: bool = False
     """An earlier process looked, and wrote down who takes over; it is due up to the frame `until`."""
     until: int | None = None
+    orders: frozenset[OrderKey] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,10 @@ class Oracle:
         """Return an opening balance as it is taken to be now."""
         return self._replay.holdings.opening(holding)
 
+    def matched_by_a_look(self) -> frozenset[OrderKey]:
+        """Return the orders for which a look at the store finds alerts, by what is known now."""
+        return self._replay.matched_by_a_look()
+
     def now(self) -> Expected:
         return answer(self._replay, self._orders)
 
