@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -320,6 +321,46 @@ def test_undated_record_of_another_contract_shows_no_fill(tmp_path: Path, copied
         assert read(desk)["last_order_update"] == {}
         desk.run_pump()
         assert notes(desk) == [RecordReplaced, RecordGone, RecordCopied]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_order_of_an_undated_alert_follows_no_namesake(tmp_path: Path, there: bool) -> None:
+    """4 are short for nobody; an undated alert's order buys 1. A record of another contract gets its name.
+
+    The next 5 of the order close 3, and the 2 that they open are of the alert, which is `there` in another
+    spelling or gone; the namesake has none of them.
+    """
+    with Desk(tmp_path, {}) as desk:
+        desk.tell(execution(exec_id(1), -4, at=0, perm_id=901))
+        desk.now += timedelta(seconds=1000)
+        put(desk, loose() | {"created_at": None})
+        desk.tell(execution(exec_id(2), 1, at=1000, perm_id=902))
+        respell(desk, ROBIN, "robindahood")
+        if not there:
+            desk.change(lambda alerts: alerts.pop("robindahood"))
+        put(desk, loose(side="P", strike="120") | {"created_at": None})
+        desk.tell(execution(exec_id(3), 5, at=1010, perm_id=902))
+        assert quantity(desk) is None
+        assert not there or quantity(desk, "robindahood") == 2
+
+
+def test_order_follows_no_successor_in_another_contract(tmp_path: Path) -> None:
+    """An alert's order closes 1 of 4 that are short for nobody; it has another strike by reference.
+
+    Two records of that strike follow, one after the other. The order's next 5 open 2, which are of neither.
+    """
+    other = replace(NVDA, con_id=700100300, strike=Decimal(130))
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose()}}) as desk:
+        desk.tell(execution(exec_id(1), -4, at=-900, perm_id=901))
+        desk.tell(execution(exec_id(2), 1, at=1, perm_id=902))
+        name = f"{ROBIN}/NVDA"
+        desk.tell(execution(exec_id(3), 7, at=2, perm_id=903, contract=other, order_ref=name))
+        assert quantity(desk) == 7
+        put(desk, loose(strike="130") | {"created_at": NEWER})
+        put(desk, loose(strike="130") | {"created_at": "2025-11-18T15:51:00.000001"})
+        assert quantity(desk) == 7
+        desk.tell(execution(exec_id(4), 5, at=60, perm_id=902))
+        assert quantity(desk) == 7
 
 
 def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ from tracker.core.state_rows import (
     owners_key,
     owners_of,
 )
-from tracker.core.succession import records_like, same_alert_among, successor_among
+from tracker.core.succession import records_like, same_alert_among, successor_among, without_namesake
 
 
 class Circumstances(NamedTuple):
@@ -128,6 +128,8 @@ class Ownership:
     def judge(self, frame: Frame, execution: Execution) -> BookingVerdict:
         """Decide which alerts own a new execution, which the frame brought."""
         order = self._orders.known(execution)
+        if order is not None:
+            order = self._without_namesakes(frame, execution, order)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
             owners_now = {self._owner_now(execution, alert): rule for alert, rule in order.match.alerts}
@@ -161,6 +163,17 @@ class Ownership:
                 younger.append((alert, rule, began))
         return BookingVerdict(match, tuple(sorted(at_booking, key=alert_text)), tuple(younger))
 
+    def _without_namesakes(self, frame: Frame, execution: Execution, order: OrderOwners) -> OrderOwners:
+        """Return an order with former names for owners whose identity another contract's record has now."""
+        for alert, rule in order.match.alerts if isinstance(order.match, Matched) else ():
+            if rule not in (Rule.ORDER_REF, Rule.PERSON):
+                known = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
+                now = self._find_alert(execution, alert)
+                if (former := without_namesake(known, now, execution.contract, frame.seq)) is not None:
+                    self._state.put(ALERTS, former)
+                    self._orders.rename(order.order, alert, former.alert)
+        return self._orders.known(execution) or order
+
     def _owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
         """Return who took over from an owner and is in the store, else the owner itself.
 
@@ -174,12 +187,11 @@ class Ownership:
             return owner
         while (new := row.successor) is not None:
             after = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
-            record = self._find_alert(execution, new) or self._same_alert(execution, after)
-            if record is not None:
-                if row.record is not None and not successor_among([record], row, execution.contract):
-                    break
-                owner = new
-            row = after
+            there = self._find_alert(execution, new) or self._same_alert(execution, after)
+            record = there or after.record
+            if row.record and record and not successor_among([record], row, execution.contract):
+                break
+            owner, row = new if there is not None else owner, after
         return owner
 
     def _same_alert(self, execution: Execution, gone: AlertState) -> Alert | None:

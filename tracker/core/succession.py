@@ -122,6 +122,20 @@ def is_former_name(name: AlertId, alert: AlertId) -> bool:
     return name.created_at.startswith(f"{alert.created_at}{_UNTIL}".lstrip())
 
 
+def without_namesake(
+    known: AlertState, now: Alert | None, contract: Contract, newest: int
+) -> AlertState | None:
+    """Return an alert by its former name, if another contract's record has its identity; None if not.
+
+    A rule matched the alert with the contract. `now` is the record that the store has; see `former_name`.
+    """
+    latest = now or known.record
+    if is_dated(known.alert) or latest is None or speaks_of(contract, latest) is not None:
+        return None
+    mine = known.record is not None and speaks_of(contract, known.record) is not None
+    return AlertState(former_name(known.alert, newest), record=known.record if mine else None)
+
+
 def _same_identity(alert: Alert, gone: AlertState, contracts: Collection[Contract]) -> bool:
     if is_dated(alert.id) != is_dated(gone.alert):
         return False
