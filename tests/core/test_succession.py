@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -105,6 +105,20 @@ def test_conid_tells_an_undated_alerts_contract(expires: str, same: bool) -> Non
     alert = replace(option_alert(expires=expires), id=AlertId("prof-and-kian-alerts", "NVDA", "", None))
     assert (same_alert_among([alert], state, [NVDA_CALL]) is alert) is same
     assert takes_over(alert, state, NVDA_CALL) is same
+
+
+@pytest.mark.parametrize(("known", "follows"), [(True, False), (False, True)])
+def test_record_of_another_conid_takes_nothing_over(known: bool, follows: bool) -> None:
+    """It names no expiry, but the conid of the call of 19 December, as far as that is `known`.
+
+    The old record owns an adjusted call of 21 November, which is meant by its conid only. Found by seed
+    1060002449.
+    """
+    december = replace(NVDA_CALL, con_id=9, expiry=date(2025, 12, 19))
+    adjusted = replace(NVDA_CALL, trading_class="NVDA1")
+    state = replace(GONE, record=option_alert(con_ids=[adjusted.con_id]))
+    alert = option_alert(expires=None, con_ids=[december.con_id])
+    assert takes_over(alert, state, adjusted, [december] if known else []) is follows
 
 
 def test_zones_are_compared_by_what_was_read() -> None:

@@ -6,15 +6,33 @@ folds nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.alerters import AlerterNames
 from tracker.core.lot_changes import Movement, second_of
-from tracker.core.model import ZERO, AlertId, Execution, Moment, Rule, correction_parts
+from tracker.core.model import (
+    ZERO,
+    Alert,
+    AlertId,
+    Contract,
+    Execution,
+    Moment,
+    Rule,
+    correction_parts,
+)
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.references import alert_key, read_reference
-from tracker.core.state import ADJUSTMENTS, ALERTS, DECISIONS, DEPARTURES, DIFFERENCES, LINKS, LedgerState
+from tracker.core.state import (
+    ADJUSTMENTS,
+    ALERTS,
+    DECISIONS,
+    DEPARTURES,
+    DIFFERENCES,
+    HOLDINGS,
+    LINKS,
+    LedgerState,
+)
 from tracker.core.state_rows import (
     BookedExecution,
     ContractKey,
@@ -105,6 +123,14 @@ def in_every_account(state: LedgerState, key: ContractKey) -> list[ContractKey]:
     login = state.get(LINKS, "last")
     accounts = dict.fromkeys((key.account, *(login.accounts if login is not None else ())))
     return [ContractKey(account, key.con_id) for account in accounts]
+
+
+def contracts_named(state: LedgerState, account: str, records: Iterable[Alert]) -> list[Contract]:
+    """Return the contracts of these records' conids that the login, or the account, has traded."""
+    con_ids = sorted({con_id for record in records for con_id in record.con_ids})
+    keys = (key for con_id in con_ids for key in in_every_account(state, ContractKey(account, con_id)))
+    holdings = (state.get(HOLDINGS, key.text()) for key in keys)
+    return [holding.contract for holding in holdings if holding is not None]
 
 
 def current_record(state: LedgerState, alert: AlertId) -> AlertId:

@@ -16,7 +16,7 @@ Owns which decisions about ownership are made. `lots` applies a decision to lots
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
 from tracker.core.decision_log import DecisionLog, Ruling
-from tracker.core.entries import in_every_account
+from tracker.core.entries import contracts_named, in_every_account
 from tracker.core.journal_entries import WHOLE, PartAssigned
 from tracker.core.lot_changes import second_of
 from tracker.core.lot_rows import Lot
@@ -34,6 +34,7 @@ from tracker.core.model import (
     LIVE,
     Alert,
     AlertId,
+    Contract,
     Execution,
     ExecutionKey,
     Frame,
@@ -189,16 +190,24 @@ class Ownership:
             after = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
             there = self._find_alert(execution, new) or self._same_alert(execution, after)
             record = there or after.record
-            if row.record and record and not successor_among([record], row, execution.contract):
+            if row.record and record and self._continues([record], row, execution) is None:
                 break
             owner, row = new if there is not None else owner, after
         return owner
 
     def _same_alert(self, execution: Execution, gone: AlertState) -> Alert | None:
         """Return the record that is the same alert as one that is gone: in another spelling, say."""
-        contracts = [execution.contract]
-        there = records_like(self._candidates(execution), gone.alert, contracts, self._names)
-        return same_alert_among(there, gone, contracts)
+        there = records_like(self._candidates(execution), gone.alert, [execution.contract], self._names)
+        return same_alert_among(there, gone, [execution.contract, *self._named(execution, gone, there)])
+
+    def _continues(self, alerts: Collection[Alert], gone: AlertState, execution: Execution) -> Alert | None:
+        """Return which of these takes over what a record that is gone owns of the execution's contract."""
+        return successor_among(alerts, gone, execution.contract, self._named(execution, gone, alerts))
+
+    def _named(self, execution: Execution, gone: AlertState, alerts: Iterable[Alert]) -> list[Contract]:
+        """Return the contracts of the conids of these records, as far as they are known."""
+        known = [gone.record] if gone.record is not None else []
+        return contracts_named(self._state, execution.account, [*known, *alerts])
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
         """Return the order's first fill, which may be the new one."""
@@ -335,7 +344,7 @@ class Ownership:
         """Return the record that takes over what one that is gone owns of the execution's contract."""
         state = self._state.get(ALERTS, alert_text(gone)) or AlertState(gone)
         there = records_like(self._candidates(execution), gone, [execution.contract], self._names)
-        found = successor_among(there, state, execution.contract)
+        found = self._continues(there, state, execution)
         return None if found is None else found.id
 
     def _find_alert(self, execution: Execution, alert: AlertId) -> Alert | None:

@@ -53,13 +53,15 @@ def records_like(
     return sorted(found, key=place)
 
 
-def successor_among(alerts: Collection[Alert], gone: AlertState, contract: Contract) -> Alert | None:
+def successor_among(
+    alerts: Collection[Alert], gone: AlertState, contract: Contract, named: Collection[Contract] = ()
+) -> Alert | None:
     """Return the record that continues the one that is gone in what it owns of a contract.
 
-    All `alerts` have its name, in the order of `records_like`.
+    All `alerts` have its name, in the order of `records_like`. `named`: see `takes_over`.
     """
-    same = same_alert_among(alerts, gone, [contract])
-    return same or next((alert for alert in alerts if takes_over(alert, gone, contract)), None)
+    same = same_alert_among(alerts, gone, [contract, *named])
+    return same or next((alert for alert in alerts if takes_over(alert, gone, contract, named)), None)
 
 
 def same_alert_among(
@@ -67,8 +69,8 @@ def same_alert_among(
 ) -> Alert | None:
     """Return the record that is the same alert as the one that is gone; all `alerts` have its name.
 
-    `contracts` are those that it had. Of several it is the one that is spelled as it was, else the first by
-    name.
+    `contracts` are those that it had, and those of the records' conids. Of several it is the one that is
+    spelled as it was, else the first by name.
     """
     same = (alert for alert in alerts if _same_identity(alert, gone, contracts))
     return min(same, key=lambda alert: (alert.id[:2] != gone.alert[:2], alert.id[:2]), default=None)
@@ -90,9 +92,11 @@ def dated_as(record: Alert | None, old: AlertId, new: AlertId) -> Alert | None:
     return replace(record, created_at=record.created_at + (now - was))
 
 
-def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
+def takes_over(alert: Alert, gone: AlertState, contract: Contract, named: Collection[Contract] = ()) -> bool:
     """Return whether a record takes over what the record that is gone owns of a contract.
 
+    `named` are the contracts of the conids of both, as far as they are known: a record without expiry means
+    that of its conid's contract.
     An old record that names neither a conid nor a day of expiry counts as naming that of the contract it
     owns, where its other details fit. So does one of which only the record before it is known.
     """
@@ -106,7 +110,8 @@ def takes_over(alert: Alert, gone: AlertState, contract: Contract) -> bool:
         record = replace(record, expiry=Expiry(ExpiryKind.DAY, days[0]))
     symbols = {symbol_key(record.symbol), symbol_key(alert.symbol)}
     one_symbol = len(symbols) == 1 or symbols <= tickers_of(contract)
-    return one_symbol and same_details(_with_expiry(record, [contract]), alert)
+    contracts = [contract, *named]
+    return one_symbol and same_details(_with_expiry(record, contracts), _with_expiry(alert, contracts))
 
 
 def former_name(alert: AlertId, newest: int) -> AlertId:
@@ -141,7 +146,9 @@ def _same_identity(alert: Alert, gone: AlertState, contracts: Collection[Contrac
         return False
     if is_dated(alert.id):
         return _same_creation(alert, gone)
-    return gone.record is not None and same_details(_with_expiry(gone.record, contracts), alert)
+    if gone.record is None:
+        return False
+    return same_details(_with_expiry(gone.record, contracts), _with_expiry(alert, contracts))
 
 
 def _with_expiry(record: Alert, contracts: Iterable[Contract]) -> Alert:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tracker.core.alert_updates import positions_of
 from tracker.core.alerters import AlerterNames, symbol_key
-from tracker.core.entries import in_every_account
+from tracker.core.entries import contracts_named, in_every_account
 from tracker.core.journal_entries import (
     WHOLE,
     Entry,
@@ -188,14 +188,16 @@ class StoreChanges:
         last = [each for holding, _ in owned for each in self._last_executions(alert_state, holding)]
         executions = last or self._last_shown(alert_state)
         there = self._records_like(alert_state, executions)
-        same = same_alert_among(there, alert_state, [each.contract for each in executions])
+        known = [*there, *([alert_state.record] if alert_state.record is not None else [])]
+        named = [each for one in executions[:1] for each in contracts_named(self._state, one.account, known)]
+        same = same_alert_among(there, alert_state, [*(each.contract for each in executions), *named])
         if same is not None:
             return [RecordReplaced(alert_state.alert, same.id, (), WHOLE)]
         if (newer := self._newer_conid(alert_state)) is not None:
             return [RecordReplaced(alert_state.alert, newer, (), WHOLE), RecordGone(newer)]
         notes: list[Entry] = []
         for alert in there:
-            contracts = [each for each in live if takes_over(alert, alert_state, each.contract)]
+            contracts = [each for each in live if takes_over(alert, alert_state, each.contract, named)]
             if contracts:
                 live = [each for each in live if each not in contracts]
                 names = () if not live and not notes else tuple(each.key.text() for each in contracts)
