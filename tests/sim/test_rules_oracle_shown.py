@@ -182,6 +182,19 @@ def test_noted_look_finds_nothing_more() -> None:
     assert day.right().alert(A, "2026-11-18T11:00:00").closed_at is not None
 
 
+def test_own_spelling_is_the_one_in_which_it_was_matched() -> None:
+    """Looked at in one spelling, then matched in another: of two successors that one's own comes first."""
+    lower = {"real-day-trading": {"TSLA": alert(C95)}}
+    day = Day(lower)
+    day.add(f.StoreRead(day.now, {"Real Day Trading": {"TSLA": alert(C95)}}, looked=False))
+    day.fill(C95, 3)
+    day.wait(1000)
+    one, two = (alert(C95, created=day.ago(ago)) for ago in (10, 5))
+    day.read({"Real Day Trading": {"TSLA": one}, "real-day-trading": {"TSLA": two}})
+    shows(day, "Real Day Trading/TSLA", 3)
+    shows(day, A, None)
+
+
 def test_takeover_from_a_record_that_is_back_binds_no_later_one() -> None:
     """Another spelling shares the 3. A is missing once, which is noted for that one, and is back by then.
 

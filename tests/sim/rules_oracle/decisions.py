@@ -44,6 +44,7 @@ from tests.sim.rules_oracle.matching import ORDER_REF, PERSON, SETTLING, STRONG,
 from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, read_reference
 from tests.sim.rules_oracle.persons import Persons
 from tests.sim.rules_oracle.records import Registry
+from tests.sim.rules_oracle.reopened import Reopened
 from tests.sim.rules_oracle.successors import Successions, Takeover
 from tests.sim.rules_oracle.tallies import Tally, tally
 
@@ -66,9 +67,8 @@ class Replay:
         self.ambiguous: dict[OrderKey, tuple[int, ...]] = {}
         self.near: dict[OrderKey, dict[int, str]] = {}
         self.undecodable: dict[str, UndecodableArrived] = {}
-        self.reopened: set[int] = set()
+        self._reopened = Reopened(self.facts, self.registry)
         self.unmanaged: frozenset[str] = frozenset()
-        self._closed_before: set[int] = set()
         self._running = True
         self._readable = False
         self._was_read = False
@@ -128,7 +128,7 @@ class Replay:
         self.holdings.handle(event)
         if self._readable and not self._unlooked and not self.settings.looks_are_told:
             self._take_over(event.at, self._takeovers())
-        self._note_reopened(event)
+        self._reopened.note(event, self.tallies())
 
     def _live_until(self, event: Event) -> None:
         """Rule 1.6: the retry window counts only time in which we ran with a readable store.
@@ -405,6 +405,10 @@ class Replay:
     # Places, lots, references
 
     def _write(self, decision: Decision) -> None:
+        for number in decision.rules:
+            if not any(number in one.rules for one in self.decisions):
+                # It is known as it is spelled now, even if it was looked at in another spelling before.
+                self.registry.alerts[number].looked = self.registry.alerts[number].record.spelled
         self.decisions.append(decision)
 
     def _behind_booked(self, holding: AccountContract) -> Place:
@@ -461,6 +465,11 @@ class Replay:
     def _moved_in(self, holding: AccountContract) -> list[MovedIn]:
         return self.folds.moved_in(holding)
 
+    @property
+    def reopened(self) -> Collection[int]:
+        """The alerts that opened again while their records are gone."""
+        return self._reopened.alerts
+
     def tallies(self) -> dict[int, Tally]:
         folds = list(self.fold_all().values())
         if len(folds) != len(self._tallied) or any(
@@ -468,31 +477,3 @@ class Replay:
         ):
             self._tallied, self._tallies = folds, tally([one.changes for one in folds])
         return self._tallies
-
-    # What opened again
-
-    def _note_reopened(self, event: Event) -> None:
-        """A told alert that opens again without a new lot, while its record is gone, needs a person."""
-        tallies = self.tallies()
-        for alert in self._closed_before:
-            now = tallies.get(alert)
-            if now is None or not now.open:
-                self.reopened.discard(alert)
-            elif not self._opens_anew(event) and not self.registry.alerts[alert].present:
-                self.reopened.add(alert)
-        self._closed_before = {
-            alert for alert, one in tallies.items() if one.closed_at is not None and not one.open
-        } | self.reopened
-        self.reopened = {alert for alert in self.reopened if not self.registry.alerts[alert].present}
-
-    def _opens_anew(self, event: Event) -> bool:
-        """Return whether an event may open a closed alert: a new lot behind everything, or a decision."""
-        if isinstance(event, (PersonDecided, StoreRead)):
-            return True
-        if not isinstance(event, Executed) or (fact := self.facts.get(fact_key(event))) is None:
-            return False
-        return len(fact.versions) == 1 and all(
-            other.time <= fact.time
-            for other in self.facts.values()
-            if other.order.holding == fact.order.holding
-        )
