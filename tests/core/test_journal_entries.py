@@ -123,13 +123,13 @@ def test_replacement_names_both_records() -> None:
     """A record without a conid leaves that field empty."""
     fields = ("replaced", *OLD_TEXT.split(" "), *NEW[:3], "")
     assert entry_of(Source.STORE, fields) == RecordReplaced(OLD, NEW)
-    assert RecordReplaced(OLD, NEW).fields == (*fields, "", "")
+    assert RecordReplaced(OLD, NEW).fields == (*fields, "", "", "")
 
 
 def test_replacement_names_what_is_taken_over() -> None:
     """Contracts are named as state rows are; the same alert keeps what is closed too."""
     entry = RecordReplaced(OLD, NEW, ("DU1234567 700100200", "DU1234567 7"), WHOLE)
-    assert entry.fields[-2:] == ("DU1234567 700100200,DU1234567 7", "whole")
+    assert entry.fields[-3:] == ("DU1234567 700100200,DU1234567 7", "whole", "")
     assert entry_of(Source.STORE, entry.fields) == entry
 
 

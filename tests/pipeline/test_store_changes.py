@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -361,6 +362,28 @@ def test_order_follows_no_successor_in_another_contract(tmp_path: Path) -> None:
         assert quantity(desk) == 7
         desk.tell(execution(exec_id(4), 5, at=60, perm_id=902))
         assert quantity(desk) == 7
+
+
+def test_successor_that_came_and_went_is_known_by_its_note(tmp_path: Path) -> None:
+    """An alert has its own strike, and another by reference, which a record of that strike takes over.
+
+    That one was there only as it was noted. A record of the alert's strike comes next: it takes over what the
+    alert has there, and nothing of the other strike.
+    """
+    other = replace(NVDA, con_id=700100300, strike=Decimal(130))
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose()}}) as desk:
+        desk.tell(buy(1, 4))
+        name = f"{ROBIN}/NVDA"
+        desk.tell(execution(exec_id(2), 7, at=2, perm_id=903, contract=other, order_ref=name))
+        assert quantity(desk) == 11
+        (alert,) = desk.store.alerts()
+        at, strike = datetime.fromisoformat(f"{NEWER}+00:00"), Decimal(130)
+        brief = replace(alert, id=alert.id._replace(created_at=NEWER), created_at=at, strike=strike)
+        text = msgspec.json.encode(brief).decode()
+        taken = f"{ACCOUNT} {other.con_id}"
+        desk.note(Source.STORE, *RecordReplaced(alert.id, brief.id, (taken,), "", text).fields)
+        put(desk, loose() | {"created_at": "2025-11-18T15:51:00.000001"})
+        assert quantity(desk) == 4
 
 
 def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ from tests.sim.rules_oracle.facts import (
     Executed,
     LookedAgain,
     LookNoted,
-    Settings,
     StoreRead,
 )
 from tests.sim.rules_oracle.oracle import Expected, Oracle
+from tests.sim.rules_oracle.settings import Settings
 from tests.sim.stores import OUR_FIELDS
 from tests.support.fakes import Records
 from tracker.core.journal_entries import (
@@ -76,8 +76,8 @@ class Look(NamedTuple):
 
     behind: int
     """The last frame that was journalled by then."""
-    orders: frozenset[facts.OrderKey]
-    """What it could match: orders that had lots, or nobody's, by the frames decided then."""
+    known: facts.Known
+    """What it could find something for, by the frames decided then."""
 
 
 class OracleFeed:
@@ -165,11 +165,11 @@ class OracleFeed:
             self._look(at, journalled.decided)
         self._note_look(at, journalled.noted)
         self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
-        self._open_looks.append(Look(journalled.last, self._oracle.matched_by_a_look()))
+        self._open_looks.append(Look(journalled.last, self._oracle.known()))
 
     def compared(self, journalled: Journalled) -> None:
         """Take in that the tracker looks through what it read, once more."""
-        self._open_looks.append(Look(journalled.last, self._oracle.matched_by_a_look()))
+        self._open_looks.append(Look(journalled.last, self._oracle.known()))
 
     def _note_look(self, at: datetime, noted: int) -> None:
         """Take in what the last look found, where it is written down and waits to be decided."""
@@ -213,8 +213,10 @@ class OracleFeed:
             due = [look for look in self._open_looks if look.behind <= cursor]
             self._open_looks = self._open_looks[len(due) :]
             self._looks_before = max(self._looks_before - len(due), 0)
-            orders = frozenset[facts.OrderKey]().union(*(look.orders for look in due))
-            self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, orders=orders))
+            orders = frozenset[facts.OrderKey]().union(*(look.known.orders for look in due))
+            alerts = frozenset[int]().union(*(look.known.alerts for look in due))
+            known = facts.Known(orders, alerts)
+            self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, known=known))
 
     def commit(
         self,

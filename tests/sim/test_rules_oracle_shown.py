@@ -158,11 +158,23 @@ def test_look_before_an_order_had_lots_does_not_match_it() -> None:
     both = mine | {"robindahood-alerts": {"TSLA": alert(C95)}}
     day.add(f.StoreRead(day.now, both, looked=False))
     day.fill(C95, 4, at=-20, live=False)
-    day.add(f.LookedAgain(day.now, rematch=True, orders=frozenset()))
+    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known(frozenset(), frozenset())))
     shows(day, A, 3)
     shows(day, B, 1)
     day.add(f.LookedAgain(day.now, rematch=True))
     shows(day, B, 3)
+
+
+def test_look_before_an_alert_had_anything_finds_no_successor() -> None:
+    """A re-alert is there while the purchase of A waits that nobody has decided; whoever looked knew no A."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}}, looks_are_told=True)
+    day.fill(C95, 3, ref=A)
+    newer = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.add(f.StoreRead(day.now, newer, looked=False))
+    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known(frozenset(), frozenset())))
+    assert day.right().alert(A, alert(C95)["created_at"]).quantity == 3
+    day.add(f.LookedAgain(day.now, rematch=True))
+    assert day.right().alert(A, alert(C95)["created_at"]).quantity == 0
 
 
 def test_noted_look_finds_nothing_more() -> None:

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from tests.sim.rules_oracle import facts as f
-from tests.sim.rules_oracle.facts import Contract, Settings
+from tests.sim.rules_oracle.facts import Contract
 from tests.sim.rules_oracle.oracle import Expected, expected
+from tests.sim.rules_oracle.settings import Settings
 
 NOON = datetime(2026, 11, 18, 17, 0, tzinfo=UTC)
 """Wednesday, noon in New York."""

@@ -34,6 +34,7 @@ from tracker.core.state import (
     LedgerState,
 )
 from tracker.core.state_rows import (
+    AlertState,
     BookedExecution,
     ContractKey,
     Holding,
@@ -125,8 +126,11 @@ def in_every_account(state: LedgerState, key: ContractKey) -> list[ContractKey]:
     return [ContractKey(account, key.con_id) for account in accounts]
 
 
-def contracts_named(state: LedgerState, account: str, records: Iterable[Alert]) -> list[Contract]:
-    """Return the contracts of these records' conids that the login, or the account, has traded."""
+def contracts_named(
+    state: LedgerState, account: str, gone: AlertState, there: Iterable[Alert]
+) -> list[Contract]:
+    """Return the contracts of the conids of these records that the login, or the account, has traded."""
+    records = [*there, *([gone.record] if gone.record is not None else [])]
     con_ids = sorted({con_id for record in records for con_id in record.con_ids})
     keys = (key for con_id in con_ids for key in in_every_account(state, ContractKey(account, con_id)))
     holdings = (state.get(HOLDINGS, key.text()) for key in keys)

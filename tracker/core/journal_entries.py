@@ -101,9 +101,8 @@ def field_at(fields: Sequence[str], place: int) -> str | None:
 
 def execution_key(fields: Sequence[str]) -> ExecutionKey | None:
     """Return what identifies the execution of a message 11, None where the message is too short."""
-    if len(fields) <= ExecutionAt.ACCOUNT:
-        return None
-    return ExecutionKey(fields[ExecutionAt.ACCOUNT], fields[ExecutionAt.EXEC_ID])
+    account = field_at(fields, ExecutionAt.ACCOUNT)
+    return None if account is None else ExecutionKey(account, fields[ExecutionAt.EXEC_ID])
 
 
 class Entry(Struct, frozen=True):
@@ -234,6 +233,8 @@ class RecordReplaced(Entry, frozen=True):
     """What it takes over, as `ContractKey.text`; empty for all."""
     whole: str = ""
     """WHOLE where it is the same alert, which keeps what is closed too."""
+    record: str = ""
+    """The successor as JSON (`Alert`), since it may be gone when this is decided."""
 
 
 class RecordGone(Entry, frozen=True):

@@ -37,7 +37,6 @@ from tracker.core.corrections import Unnamed, put_in_force, versions_of
 from tracker.core.differences import Differences
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
-    WHOLE,
     AdjustmentTold,
     Assigned,
     Dismissed,
@@ -438,8 +437,8 @@ class Ledger:
                 self._positions.no_more_snapshots()
             case Rematched(execution):
                 self._rematch(frame, execution)
-            case RecordReplaced(old, new, contracts, whole):
-                self._events += self._records.replaced(frame, old, new, contracts, whole=whole == WHOLE)
+            case RecordReplaced():
+                self._events += self._records.replaced(frame, entry)
             case RecordGone(alert):
                 self._records.gone(alert)
             case RecordBack(alert):

@@ -34,7 +34,6 @@ from tracker.core.model import (
     LIVE,
     Alert,
     AlertId,
-    Contract,
     Execution,
     ExecutionKey,
     Frame,
@@ -198,16 +197,13 @@ class Ownership:
     def _same_alert(self, execution: Execution, gone: AlertState) -> Alert | None:
         """Return the record that is the same alert as one that is gone: in another spelling, say."""
         there = records_like(self._candidates(execution), gone.alert, [execution.contract], self._names)
-        return same_alert_among(there, gone, [execution.contract, *self._named(execution, gone, there)])
+        named = contracts_named(self._state, execution.account, gone, there)
+        return same_alert_among(there, gone, [execution.contract, *named])
 
     def _continues(self, alerts: Collection[Alert], gone: AlertState, execution: Execution) -> Alert | None:
         """Return which of these takes over what a record that is gone owns of the execution's contract."""
-        return successor_among(alerts, gone, execution.contract, self._named(execution, gone, alerts))
-
-    def _named(self, execution: Execution, gone: AlertState, alerts: Iterable[Alert]) -> list[Contract]:
-        """Return the contracts of the conids of these records, as far as they are known."""
-        known = [gone.record] if gone.record is not None else []
-        return contracts_named(self._state, execution.account, [*known, *alerts])
+        named = contracts_named(self._state, execution.account, gone, alerts)
+        return successor_among(alerts, gone, execution.contract, named)
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
         """Return the order's first fill, which may be the new one."""
@@ -239,12 +235,9 @@ class Ownership:
         holding = self._positions.with_all_booked(key)
         return holding.owners if holding is not None else frozenset()
 
-    def _remember(self, execution: Execution, alert: AlertId) -> None:
-        """Keep a record as it was when it was last matched, to find its successor by.
-
-        The record is in the store, so it has no successor any more.
-        """
-        record = self._find_alert(execution, alert)
+    def _remember(self, execution: Execution, alert: AlertId, told: Alert | None = None) -> None:
+        """Keep a record as it was last matched, or `told`, to find its successor by; it has none any more."""
+        record = self._find_alert(execution, alert) or told
         state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
         if record is not None and (state.record != record or state.successor is not None):
             self._state.put(ALERTS, replace(state, record=record, successor=None))
@@ -486,11 +479,19 @@ class Ownership:
         return last.execution
 
     def succeed(
-        self, frame: Frame, old: AlertId, new: AlertId, contracts: Iterable[ContractKey], *, whole: bool
+        self,
+        frame: Frame,
+        old: AlertId,
+        new: AlertId,
+        contracts: Iterable[ContractKey],
+        *,
+        whole: bool,
+        told: Alert | None = None,
     ) -> bool:
         """Give what is left of a record's lots to its successor; return whether there was anything.
 
-        `whole`: the successor is the same alert, which keeps all it had, even if that is closed.
+        `whole`: the successor is the same alert, which keeps all it had, even if that is closed. `told`: what
+        it said, if the store lacks it by now.
         """
         handed = False
         for key in contracts:
@@ -501,7 +502,7 @@ class Ownership:
             handed = True
             last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))
             assert last is not None, "a position names an execution of the state"
-            self._remember(last.execution, new)
+            self._remember(last.execution, new, told)
             orders = dict.fromkeys(lot.order for lot in holding.lots if old in lot.owners)
             kind = OwnershipKind.SUCCEEDED
             self._log.make(frame, Ruling(key, kind, [(new, None)], taken_from=old, whole=whole), self.skew)

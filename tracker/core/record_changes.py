@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
+import msgspec
 from msgspec.structs import replace
 
 from tracker.core.alert_updates import (
@@ -18,7 +19,8 @@ from tracker.core.alert_updates import (
     positions_of,
     settle_reopened,
 )
-from tracker.core.model import AlertId, AlertUpdate, Frame
+from tracker.core.journal_entries import WHOLE, RecordReplaced
+from tracker.core.model import Alert, AlertId, AlertUpdate, Frame
 from tracker.core.ownership import Ownership
 from tracker.core.state import ALERTS, OUTBOX, LedgerState
 from tracker.core.state_rows import AlertState, ContractKey, Delivery, alert_text
@@ -45,10 +47,10 @@ class RecordChanges:
         self._left: dict[AlertId, None] = {}
         """The records that went in this batch."""
 
-    def replaced(
-        self, frame: Frame, old: AlertId, new: AlertId, contracts: Collection[str], *, whole: bool
-    ) -> list[TrackerEvent]:
+    def replaced(self, frame: Frame, entry: RecordReplaced) -> list[TrackerEvent]:
         """Give what a record that is gone owns to its successor; no contracts named means all."""
+        old, new, contracts, whole = entry.old, entry.new, entry.contracts, entry.whole == WHOLE
+        told = msgspec.json.decode(entry.record, type=Alert) if entry.record else None
         self.gone(old)
         self.back(new)
         alert_state = self._state.get(ALERTS, alert_text(old))
@@ -59,14 +61,14 @@ class RecordChanges:
         alert_state = replace(alert_state, contracts=tuple(folded))
         known = dict.fromkeys((*folded, *self._ownership.waiting_of(old)))
         keys = [key for key in known if not contracts or key.text() in contracts]
-        if not self._ownership.succeed(frame, old, new, keys, whole=whole):
+        if not self._ownership.succeed(frame, old, new, keys, whole=whole, told=told):
             # What it handed on already stays its successor's, also where a process that ended noted it first.
             if whole and (alert_state.successor is None or is_former_name(new, old)):
                 self._rename(frame, alert_state, new)
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *(key for key in keys if key in folded))))
-        # If the successor is gone too, its record is unknown; assume that it named the same contract.
+        # A note of an older version does not tell its record; assume that it named the same contract.
         record = successor.record or dated_as(alert_state.record, old, new)
         self._state.put(ALERTS, replace(successor, contracts=theirs, successor=None, record=record))
         if not self._ownership.owns(old, known):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from tracker.core.alert_updates import positions_of
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.entries import contracts_named, in_every_account
@@ -188,11 +190,11 @@ class StoreChanges:
         last = [each for holding, _ in owned for each in self._last_executions(alert_state, holding)]
         executions = last or self._last_shown(alert_state)
         there = self._records_like(alert_state, executions)
-        known = [*there, *([alert_state.record] if alert_state.record is not None else [])]
-        named = [each for one in executions[:1] for each in contracts_named(self._state, one.account, known)]
+        accounts = [each.account for each in executions[:1]]
+        named = [each for one in accounts for each in contracts_named(self._state, one, alert_state, there)]
         same = same_alert_among(there, alert_state, [*(each.contract for each in executions), *named])
         if same is not None:
-            return [RecordReplaced(alert_state.alert, same.id, (), WHOLE)]
+            return [RecordReplaced(alert_state.alert, same.id, (), WHOLE, _as_text(same))]
         if (newer := self._newer_conid(alert_state)) is not None:
             return [RecordReplaced(alert_state.alert, newer, (), WHOLE), RecordGone(newer)]
         notes: list[Entry] = []
@@ -201,7 +203,7 @@ class StoreChanges:
             if contracts:
                 live = [each for each in live if each not in contracts]
                 names = () if not live and not notes else tuple(each.key.text() for each in contracts)
-                notes.append(RecordReplaced(alert_state.alert, alert.id, names))
+                notes.append(RecordReplaced(alert_state.alert, alert.id, names, "", _as_text(alert)))
         return notes
 
     def _newer_conid(self, alert_state: AlertState) -> AlertId | None:
@@ -357,3 +359,7 @@ class StoreChanges:
         if booked is not None and booked.superseded_by:
             return self._state.get(EXECUTIONS, f"{key.account} {booked.superseded_by}")
         return booked
+
+
+def _as_text(record: Alert) -> str:
+    return msgspec.json.encode(record).decode()

@@ -22,12 +22,12 @@ from tests.sim.rules_oracle.facts import (
     Executed,
     Fact,
     FirstSeenKept,
+    Known,
     LookedAgain,
     LookNoted,
     OrderKey,
     PersonDecided,
     RunTimeKept,
-    Settings,
     SkewMeasured,
     Started,
     Stopped,
@@ -45,6 +45,7 @@ from tests.sim.rules_oracle.names import Alerters, Reference, contract_tickers, 
 from tests.sim.rules_oracle.persons import Persons
 from tests.sim.rules_oracle.records import Registry
 from tests.sim.rules_oracle.reopened import Reopened
+from tests.sim.rules_oracle.settings import Settings
 from tests.sim.rules_oracle.successors import Successions, Takeover
 from tests.sim.rules_oracle.tallies import Tally, tally
 
@@ -244,7 +245,10 @@ class Replay:
         noted = event.noted or (event.rematch and not self._was_read)
         looks = self._readable or noted
         written = [each for each, behind in self._noted.items() if until is None or behind <= until]
-        self._take_over(at, [*written, *(self._takeovers() if looks and not noted else ())])
+        found = self._takeovers() if looks and not noted else []
+        if event.known is not None:
+            found = [each for each in found if each.old in event.known.alerts]
+        self._take_over(at, [*written, *found])
         self._noted = {each: behind for each, behind in self._noted.items() if each not in written}
         if not looks or not (self._unlooked or event.rematch):
             return
@@ -258,14 +262,15 @@ class Replay:
         # The oldest first: what is older than a record's close must not follow what opens it again.
         by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
         for order in list(dict.fromkeys(fact.order for fact in by_time)):
-            looked = event.orders is None or order in event.orders
+            looked = event.known is None or order in event.known.orders
             if looked and not self.persons.decided(order) and self._lots_left(order):
                 self._match_again(order, at, full, heirs)
 
-    def matched_by_a_look(self) -> frozenset[OrderKey]:
-        """Return the orders that a look finds alerts for by now: those with lots left, or of nobody."""
+    def known(self) -> Known:
+        """Return what a look finds something for by now."""
         owners = {one.order: self.fold_of(one.order.holding).owners for one in self.facts.values()}
-        return frozenset(one for one in owners if not owners[one].get(one) or self._lots_left(one))
+        orders = frozenset(one for one in owners if not owners[one].get(one) or self._lots_left(one))
+        return Known(orders, frozenset(self.tallies()))
 
     def _match_again(self, order: OrderKey, at: datetime, full: bool, heirs: Collection[int]) -> None:
         """Rules 1.5 and 1.6: match an order with lots left again, judged by its first fill."""

@@ -1,4 +1,4 @@
-"""What the oracle is given: events in the order in which the tracker handled them, and the settings.
+"""What the oracle is given: events in the order in which the tracker handled them.
 
 Owns the identity of an execution (corrections included) and of an order. It knows nothing of alerts.
 """
@@ -35,26 +35,6 @@ class Contract:
     @property
     def is_option(self) -> bool:
         return self.sec_type in ("OPT", "FOP")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The tracker's settings that change an outcome."""
-
-    early_fill: timedelta = timedelta(seconds=120)
-    retry_for: timedelta = timedelta(seconds=900)
-    policy: Literal["mark", "remove", "keep"] = "mark"
-    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """alerter name -> other names of the same alerter."""
-    weak_age: timedelta = timedelta(days=1)
-    accounts: frozenset[str] = frozenset()
-    """Watched accounts; empty watches all."""
-    lag_asks: int = 3
-    """How many lagging position answers in a row until the last one is used as uncertain."""
-    second_witness: timedelta = timedelta(minutes=1)
-    vanished_witness: timedelta = timedelta(minutes=5)
-    looks_are_told: bool = False
-    """Whether successors are found only when `LookedAgain` says so, else behind every event."""
 
 
 # Each event has `at`: the host's clock when the tracker handled it.
@@ -110,7 +90,7 @@ class StoreRead:
 
 @dataclass(frozen=True, slots=True)
 class LookedAgain:
-    """What was read is looked through: who takes over, and which `orders` (None: all) are matched again."""
+    """What was read is looked through: who takes over, and which orders are matched again."""
 
     at: datetime
     rematch: bool = False
@@ -118,7 +98,17 @@ class LookedAgain:
     noted: bool = False
     """An earlier process looked, and wrote down who takes over; it is due up to the frame `until`."""
     until: int | None = None
-    orders: frozenset[OrderKey] | None = None
+    known: Known | None = None
+    """What was known as it looked; None: all that is known now."""
+
+
+class Known(NamedTuple):
+    """What a look at the stores can find something for."""
+
+    orders: frozenset[OrderKey]
+    """Those with lots left, or of nobody."""
+    alerts: frozenset[int]
+    """Those that had anything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from tests.sim.rules_oracle.facts import (
     Fact,
     PositionsAnswered,
     PositionsAsked,
-    Settings,
     Started,
     SweepAsked,
     SweepChecked,
@@ -37,6 +36,7 @@ from tests.sim.rules_oracle.facts import (
     SweepGivenUp,
 )
 from tests.sim.rules_oracle.openings import Openings
+from tests.sim.rules_oracle.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Final
 
 from tests.sim.rules_oracle.days import meant_days
-from tests.sim.rules_oracle.facts import Contract, Settings
+from tests.sim.rules_oracle.facts import Contract
 from tests.sim.rules_oracle.names import Reference, contract_tickers, is_adjusted
 from tests.sim.rules_oracle.records import Alert, Record
+from tests.sim.rules_oracle.settings import Settings
 
 ORDER_REF: Final = "order_ref"
 CON_ID: Final = "con_id"

@@ -13,10 +13,11 @@ from decimal import Decimal
 from tests.sim.rules_oracle.answers import Opening
 from tests.sim.rules_oracle.decisions import Replay
 from tests.sim.rules_oracle.entries import Decision, Kind
-from tests.sim.rules_oracle.facts import AccountContract, Event, Fact, OrderKey, Settings
+from tests.sim.rules_oracle.facts import AccountContract, Event, Fact, Known, OrderKey
 from tests.sim.rules_oracle.folded import Folded
 from tests.sim.rules_oracle.orders import OrderExpected, Orders
 from tests.sim.rules_oracle.records import Alert
+from tests.sim.rules_oracle.settings import Settings
 from tests.sim.rules_oracle.tallies import Tally
 
 
@@ -166,9 +167,9 @@ class Oracle:
         """Return an opening balance as it is taken to be now."""
         return self._replay.holdings.opening(holding)
 
-    def matched_by_a_look(self) -> frozenset[OrderKey]:
-        """Return the orders for which a look at the store finds alerts, by what is known now."""
-        return self._replay.matched_by_a_look()
+    def known(self) -> Known:
+        """Return what a look at the stores finds something for by now."""
+        return self._replay.known()
 
     def now(self) -> Expected:
         return answer(self._replay, self._orders)
