@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 from tests.sim.rules_oracle import facts as f
+from tests.sim.rules_oracle.oracle import Oracle
 from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, A, B, Day, alert, no_id, seen, shows
 
 BOTH = {"real-day-trading": {"TSLA": alert(C95)}, "robindahood-alerts": {"TSLA": alert(C100)}}
@@ -144,6 +145,20 @@ def test_look_comes_behind_what_waited() -> None:
     day.fill(C95, -3)
     day.add(f.LookedAgain(day.now))
     shows(day, A, None)
+
+
+def test_look_finds_only_what_it_saw() -> None:
+    """A purchase of nobody is found as A was read; the one of A itself, and before A was read, is not."""
+    day = Day({}, looks_are_told=True)
+    day.fill(C95, 3)
+    oracle = Oracle(day.settings)
+    for event in day.events:
+        oracle.handle(event)
+    assert oracle.known() == f.Known(frozenset(), frozenset())
+    oracle.handle(f.StoreRead(day.now, {"real-day-trading": {"TSLA": alert(C95)}}, looked=False))
+    assert [order.perm_id for order in oracle.known().orders] == [501]
+    oracle.handle(f.LookedAgain(day.now, rematch=True, known=oracle.known()))
+    assert oracle.known() == f.Known(frozenset(), frozenset({0}))
 
 
 def test_look_before_an_order_had_lots_does_not_match_it() -> None:

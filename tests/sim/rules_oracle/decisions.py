@@ -263,39 +263,48 @@ class Replay:
         by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
         for order in list(dict.fromkeys(fact.order for fact in by_time)):
             looked = event.known is None or order in event.known.orders
-            if looked and not self.persons.decided(order) and self._lots_left(order):
+            if looked and self._lots_left(order):
                 self._match_again(order, at, full, heirs)
 
     def known(self) -> Known:
-        """Return what a look finds something for by now."""
-        owners = {one.order: self.fold_of(one.order.holding).owners for one in self.facts.values()}
-        orders = frozenset(one for one in owners if not owners[one].get(one) or self._lots_left(one))
-        return Known(orders, frozenset(self.tallies()))
+        """Return what a look finds something new for by now."""
+        every = {fact.order for fact in self.facts.values()}
+        new = {order: found for order in every if (found := self._again(order, self._look)) is not None}
+        orders = [
+            order
+            for order, found in new.items()
+            if found.alerts
+            or (self._lots_left(order) and (found.rivals or bool(found.near) != bool(self.near.get(order))))
+        ]
+        return Known(frozenset(orders), frozenset(self.tallies()))
 
     def _match_again(self, order: OrderKey, at: datetime, full: bool, heirs: Collection[int]) -> None:
-        """Rules 1.5 and 1.6: match an order with lots left again, judged by its first fill."""
+        """Match an order with lots left again."""
+        if (found := self._again(order, full)) is None:
+            return
+        found.alerts = {alert: rule for alert, rule in found.alerts.items() if alert not in heirs}
+        if not self.fold_of(order.holding).owners.get(order):
+            self._remember(order, found)
+        self._decide_late(at, order, found.alerts)
+
+    def _again(self, order: OrderKey, full: bool) -> Match | None:
+        """Rules 1.5 and 1.6: judge an order again, by its first fill; None where that is over."""
         in_window = any(
             self._lived - fact.lived_at <= self.settings.retry_for for fact in self._facts_of(order)
         )
         owners = self.fold_of(order.holding).owners.get(order, {})
-        lots_owned = any(lot.owners for lot in self._lots_left(order))
-        if order in self.by_reference and owners:
-            return
-        if not in_window and not (full and not lots_owned):
-            return
+        left = self._lots_left(order)
+        lots_owned = any(lot.owners for lot in left)
+        over = self.persons.decided(order) or (order in self.by_reference and owners) or (owners and not left)
+        if over or not (in_window or (full and not lots_owned)):
+            return None
         found = self._match(order)
-        found.alerts = {alert: rule for alert, rule in found.alerts.items() if alert not in heirs}
         if owners:
-            added = {
-                alert: rule for alert, rule in found.alerts.items() if rule in STRONG and alert not in owners
-            }
-            self._decide_late(at, order, added)
-            return
+            return Match({a: rule for a, rule in found.alerts.items() if rule in STRONG and a not in owners})
         if order in self.ambiguous:
             # It is settled by a strong rule only, not by a rival's going.
             found.alerts = {alert: rule for alert, rule in found.alerts.items() if rule in SETTLING}
-        self._remember(order, found)
-        self._decide_late(at, order, found.alerts)
+        return found
 
     def _remember(self, order: OrderKey, found: Match) -> None:
         if found.rivals:

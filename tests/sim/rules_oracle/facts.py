@@ -103,12 +103,12 @@ class LookedAgain:
 
 
 class Known(NamedTuple):
-    """What a look at the stores can find something for."""
+    """What a look at the stores finds something for; what is found is decided by what stands there then."""
 
     orders: frozenset[OrderKey]
-    """Those with lots left, or of nobody."""
+    """Those of which the match would be another one."""
     alerts: frozenset[int]
-    """Those that had anything."""
+    """Those that had anything, and may have a successor."""
 
 
 @dataclass(frozen=True, slots=True)
