@@ -53,6 +53,19 @@ def test_undone_assignment_goes_to_another_spelling_that_was_noted_twice() -> No
     assert quantity(story, other) == 10
 
 
+def test_undone_assignment_goes_to_the_present_name_of_who_had_it() -> None:
+    """While a person's assignment stood, who had all of it before was spelled otherwise."""
+    story = DatedStory()
+    other = ALERT._replace(alerter="Robindahood Alerts")
+    story.tell(execution(exec_id(1), 4))
+    assign(story, 1, SUCCESSOR)
+    seq = story.seq
+    story.created[other] = 0
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(other), "", "whole")
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, exec_id(1))
+    assert quantity(story, other) == 4
+
+
 def test_undone_assignment_goes_to_whom_took_that_contract_over() -> None:
     """Given to who had it, and taken over since; the record that is gone still owns another contract."""
     story = Story(matched(ALERT))

@@ -80,8 +80,9 @@ class RecordChanges:
 
     def _rename(self, frame: Frame, former: AlertState, new: AlertId) -> None:
         """Make a renamed record that owns nothing any longer, and showed a fill, show that it is closed."""
-        # Another record may have its former identity by now.
-        self._state.put(ALERTS, AlertState(former.alert))
+        # Another contract's record may have its former identity by now; else its orders follow the new name.
+        new_name = None if is_former_name(new, former.alert) else new
+        self._state.put(ALERTS, AlertState(former.alert, successor=new_name))
         known = self._state.get(ALERTS, alert_text(new))
         if former.shown is not None and (known is None or known.shown is None):
             shown = replace(former.shown, alert=new)
