@@ -16,6 +16,7 @@ from tests.sim.clock import NEW_YORK
 from tests.sim.neighbour import Neighbour, RecordKey
 from tests.sim.oracle_feed import OracleFeed
 from tests.sim.rules_oracle.facts import OrderKey, root_and_version
+from tests.sim.rules_oracle.names import Alerters, ticker_key
 from tests.sim.rules_oracle.oracle import AlertExpected, Expected
 from tests.sim.stores import own_fields
 from tests.support.fakes import Records
@@ -200,15 +201,18 @@ def check_exact(records: Records, feed: OracleFeed, state: LedgerState) -> None:
 
 
 def check_orphans(feed: OracleFeed, state: LedgerState) -> None:
-    """See to it that what records hold that are gone, and that nobody took over, is told of each of them."""
-    right: dict[tuple[str, AccountContract], Decimal] = {}
+    """See to it that what records hold that are gone, and that nobody took over, is told of each of them.
+
+    It is told in the spelling in which the record was known last: one that held nothing is not followed.
+    """
+    right: dict[tuple[tuple[str, str], AccountContract], Decimal] = {}
     for one in feed.now().orphans:
-        held = (one.alert, one.holding)
+        held = (_in_any_spelling(one.alert), one.holding)
         right[held] = right.get(held, ZERO) + one.quantity
-    ours: dict[tuple[str, AccountContract], Decimal] = {}
+    ours: dict[tuple[tuple[str, str], AccountContract], Decimal] = {}
     for row in state.find(ALERTS, "orphaned", "1"):
         for holding, mine in positions_of(state, row):
-            held = (row.alert.name, (holding.account, holding.contract.con_id))
+            held = (_in_any_spelling(row.alert.name), (holding.account, holding.contract.con_id))
             ours[held] = ours.get(held, ZERO) + mine.quantity
     sure = [held for held in {**right, **ours} if feed.broker.contract(held[1][1]).symbol not in feed.loose]
     for held in sure:
@@ -242,6 +246,11 @@ def leave_out_unexplained(feed: OracleFeed, state: LedgerState) -> set[AccountCo
     for _, con_id in unexplained:
         feed.leave_out(feed.broker.contract(con_id).symbol)
     return unexplained
+
+
+def _in_any_spelling(name: str) -> tuple[str, str]:
+    alerter, _, ticker = name.partition("/")
+    return Alerters({}).key(alerter), ticker_key(ticker)
 
 
 def check_word(feed: OracleFeed, state: LedgerState) -> None:

@@ -192,6 +192,22 @@ def test_look_before_an_alert_had_anything_finds_no_successor() -> None:
     assert day.right().alert(A, alert(C95)["created_at"]).quantity == 0
 
 
+def test_successor_that_a_look_missed_shares_nothing() -> None:
+    """A's re-alert was looked at before A had anything; it is A's successor, and shares nothing with it.
+
+    The order is looked at again because of the re-alert, which its conid names.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}}, looks_are_told=True)
+    day.fill(C95, 3)
+    newer = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    day.add(f.StoreRead(day.now, newer, looked=False))
+    order = f.OrderKey(ACC, 95, 501)
+    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known(frozenset({order}), frozenset())))
+    assert not day.right().alert(A).shown
+    day.add(f.LookedAgain(day.now, rematch=True))
+    shows(day, A, 3)
+
+
 def test_noted_look_finds_nothing_more() -> None:
     """A process noted that A is gone, and ended; the next one finds a re-alert behind a sale."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}}, looks_are_told=True)

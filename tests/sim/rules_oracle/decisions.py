@@ -257,14 +257,14 @@ class Replay:
             self._unlooked = False
         full = self._look_before if noted else self._look
         self._look = self._look and noted
-        # What takes over as soon as this process looks itself shares nothing with whom it takes over from.
-        heirs = {takeover.new for takeover in self._takeovers()} if noted else frozenset[int]()
+        # What takes over as soon as the next look finds it shares nothing with whom it takes over from.
+        waiting = [each for each in self._takeovers() if noted or each not in found]
         # The oldest first: what is older than a record's close must not follow what opens it again.
         by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
         for order in list(dict.fromkeys(fact.order for fact in by_time)):
             looked = event.known is None or order in event.known.orders
             if looked and self._lots_left(order):
-                self._match_again(order, at, full, heirs)
+                self._match_again(order, at, full, waiting)
 
     def known(self) -> Known:
         """Return what a look finds something new for by now."""
@@ -278,10 +278,12 @@ class Replay:
         ]
         return Known(frozenset(orders), frozenset(self.tallies()))
 
-    def _match_again(self, order: OrderKey, at: datetime, full: bool, heirs: Collection[int]) -> None:
-        """Match an order with lots left again."""
+    def _match_again(self, order: OrderKey, at: datetime, full: bool, waiting: Iterable[Takeover]) -> None:
+        """Match an order with lots left again, while some takeovers wait."""
         if (found := self._again(order, full)) is None:
             return
+        owners = {owner for lot in self._lots_left(order) for owner in lot.owners}
+        heirs = {each.new for each in waiting if each.old in owners}
         found.alerts = {alert: rule for alert, rule in found.alerts.items() if alert not in heirs}
         if not self.fold_of(order.holding).owners.get(order):
             self._remember(order, found)
