@@ -81,8 +81,9 @@ from tracker.core.model import (
     Unmatched,
 )
 from tracker.core.orders import Orders
-from tracker.core.ownership import BookingVerdict, Candidates, Decide, Ownership
+from tracker.core.ownership import BookingVerdict, Decide, Ownership
 from tracker.core.positions import Positions
+from tracker.core.present_records import Candidates
 from tracker.core.record_changes import RecordChanges
 from tracker.core.state import ALERTS, EXECUTIONS, POSITIONS, LedgerState
 from tracker.core.state_rows import (

@@ -16,7 +16,7 @@ Owns which decisions about ownership are made. `lots` applies a decision to lots
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
 from tracker.core.decision_log import DecisionLog, Ruling
-from tracker.core.entries import contracts_named, in_every_account
+from tracker.core.entries import in_every_account
 from tracker.core.journal_entries import WHOLE, PartAssigned
 from tracker.core.lot_changes import second_of
 from tracker.core.lot_rows import Lot
@@ -51,11 +51,12 @@ from tracker.core.order_owners import (
     settle,
     settled_by,
 )
-from tracker.core.ownership_rows import OrderOwners, OwnershipDecision, OwnershipKind, RetryWindow
+from tracker.core.ownership_rows import OrderOwners, OwnershipKind, RetryWindow
 from tracker.core.packed_lots import of_order
 from tracker.core.part_ownership import PartOwnership
 from tracker.core.part_rows import FillPart
 from tracker.core.positions import Positions
+from tracker.core.present_records import Candidates, PresentRecords
 from tracker.core.state import ALERTS, DECISIONS, EXECUTIONS, OWNERS, WINDOWS, LedgerState
 from tracker.core.state_rows import (
     AlertState,
@@ -65,7 +66,7 @@ from tracker.core.state_rows import (
     owners_key,
     owners_of,
 )
-from tracker.core.succession import records_like, same_alert_among, successor_among, without_namesake
+from tracker.core.succession import without_namesake
 
 
 class Circumstances(NamedTuple):
@@ -79,8 +80,6 @@ class Circumstances(NamedTuple):
 
 Decide: TypeAlias = Callable[[Execution, Circumstances], Match]
 """Match an execution against the alerts that the store has now."""
-Candidates: TypeAlias = Callable[[Execution], Sequence[Alert]]
-"""Return the records that an execution may belong to, as the store has them now."""
 
 
 class BookingVerdict(NamedTuple):
@@ -114,13 +113,12 @@ class Ownership:
         self._state = state
         self._positions = positions
         self._decide = decide
-        self._candidates = candidates
         self._needs_person = needs_person
+        self._records = PresentRecords(state, candidates, names)
         self._orders = OrderOwnership(state, needs_person)
         self._log = DecisionLog(state, positions, folded)
-        self._parts = PartOwnership(state, self._orders, self._log, self._remember, needs_person)
+        self._parts = PartOwnership(state, self._orders, self._log, self._records.remember, needs_person)
         self._ran = ran
-        self._names = names
         self.skew = timedelta(0)
 
     # As an execution is booked
@@ -132,7 +130,8 @@ class Ownership:
             order = self._without_namesakes(frame, execution, order)
         owners = owners_of(order.match) if order is not None else ()
         if order is not None and isinstance(order.match, Matched) and owners:
-            owners_now = {self._owner_now(execution, alert): rule for alert, rule in order.match.alerts}
+            now = self._records.owner_now
+            owners_now = {now(execution, alert): rule for alert, rule in order.match.alerts}
             match: Match = Matched(tuple(owners_now.items()))
         elif order is not None and order.settled:
             return BookingVerdict(order.match, dismissed=order.settled == DISMISSED)
@@ -147,7 +146,7 @@ class Ownership:
         at_booking: list[AlertId] = []
         younger: list[tuple[AlertId, Rule, datetime]] = []
         known = order.claims if order is not None else ()
-        claims = {self._owner_now(execution, claim.alert): claim for claim in known}
+        claims = {self._records.owner_now(execution, claim.alert): claim for claim in known}
         second = second_of(execution.time)
         for alert, rule in match.alerts:
             claim = claims.get(alert)
@@ -168,42 +167,11 @@ class Ownership:
         for alert, rule in order.match.alerts if isinstance(order.match, Matched) else ():
             if rule not in (Rule.ORDER_REF, Rule.PERSON):
                 known = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
-                now = self._find_alert(execution, alert)
+                now = self._records.find(execution, alert)
                 if (former := without_namesake(known, now, execution.contract, frame.seq)) is not None:
                     self._state.put(ALERTS, former)
                     self._orders.rename(order.order, alert, former.alert)
         return self._orders.known(execution) or order
-
-    def _owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
-        """Return who took over from an owner and is in the store, else the owner itself.
-
-        Who took over another contract takes over nothing of the execution's.
-        """
-        row = self._state.get(ALERTS, alert_text(owner))
-        if row is None or row.successor is None:
-            return owner
-        if self._find_alert(execution, owner) is not None:
-            self._remember(execution, owner)
-            return owner
-        while (new := row.successor) is not None:
-            after = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
-            there = self._find_alert(execution, new) or self._same_alert(execution, after)
-            record = there or after.record
-            if row.record and record and self._continues([record], row, execution) is None:
-                break
-            owner, row = new if there is not None else owner, after
-        return owner
-
-    def _same_alert(self, execution: Execution, gone: AlertState) -> Alert | None:
-        """Return the record that is the same alert as one that is gone: in another spelling, say."""
-        there = records_like(self._candidates(execution), gone.alert, [execution.contract], self._names)
-        named = contracts_named(self._state, execution.account, gone, there)
-        return same_alert_among(there, gone, [execution.contract, *named])
-
-    def _continues(self, alerts: Collection[Alert], gone: AlertState, execution: Execution) -> Alert | None:
-        """Return which of these takes over what a record that is gone owns of the execution's contract."""
-        named = contracts_named(self._state, execution.account, gone, alerts)
-        return successor_among(alerts, gone, execution.contract, named)
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
         """Return the order's first fill, which may be the new one."""
@@ -215,7 +183,7 @@ class Ownership:
         owns = partial(self._owns, ContractKey(execution.account, execution.contract.con_id), arriving)
         match = self._decide(execution, Circumstances(owns, self.skew))
         for alert in owners_of(match):
-            self._remember(execution, alert)
+            self._records.remember(execution, alert)
         return match
 
     def _owns(self, key: ContractKey, arriving: tuple[Execution, int] | None, alert: AlertId) -> bool:
@@ -235,16 +203,9 @@ class Ownership:
         holding = self._positions.with_all_booked(key)
         return holding.owners if holding is not None else frozenset()
 
-    def _remember(self, execution: Execution, alert: AlertId, told: Alert | None = None) -> None:
-        """Keep a record as it was last matched, or `told`, to find its successor by; it has none any more."""
-        record = self._find_alert(execution, alert) or told
-        state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
-        if record is not None and (state.record != record or state.successor is not None):
-            self._state.put(ALERTS, replace(state, record=record, successor=None))
-
     def _began(self, execution: Execution, alert: AlertId) -> datetime | None:
         """Return when a record was created, by the broker's clock; None if unknown."""
-        record = self._find_alert(execution, alert)
+        record = self._records.find(execution, alert)
         if record is None:
             state = self._state.get(ALERTS, alert_text(alert))
             record = state.record if state is not None else None
@@ -328,20 +289,10 @@ class Ownership:
         if not isinstance(match, Matched):
             return match
         owners = {owner for lot in left for owner in lot.owners}
-        gone = [owner for owner in owners if self._find_alert(execution, owner) is None]
-        successors = {self._successor(execution, owner) for owner in gone}
+        gone = [owner for owner in owners if self._records.find(execution, owner) is None]
+        successors = {self._records.successor(execution, owner) for owner in gone}
         named = [(alert, rule) for alert, rule in match.alerts if alert not in successors]
         return replace(match, alerts=tuple(named)) if named else Unmatched("", match.rejected)
-
-    def _successor(self, execution: Execution, gone: AlertId) -> AlertId | None:
-        """Return the record that takes over what one that is gone owns of the execution's contract."""
-        state = self._state.get(ALERTS, alert_text(gone)) or AlertState(gone)
-        there = records_like(self._candidates(execution), gone, [execution.contract], self._names)
-        found = self._continues(there, state, execution)
-        return None if found is None else found.id
-
-    def _find_alert(self, execution: Execution, alert: AlertId) -> Alert | None:
-        return next((each for each in self._candidates(execution) if each.id == alert), None)
 
     def _note_in_vain(self, frame: Frame, order: OrderOwners, match: Matched) -> None:
         """Note once, also across restarts, that alerts were found for an order of which nothing is left."""
@@ -360,7 +311,7 @@ class Ownership:
         match = Matched(((alert, Rule.PERSON),), booked.match.rejected)
         if order.settled == PERSON and owners_of(order.match) == (alert,):
             return None
-        self._remember(booked.execution, alert)
+        self._records.remember(booked.execution, alert)
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
         before = order.match.alerts if isinstance(order.match, Matched) else ()
         kind = OwnershipKind.ASSIGNED
@@ -394,7 +345,8 @@ class Ownership:
         if order.settled != PERSON or not made:
             return None
         # Records may have been renamed or replaced since.
-        since = {self._called_since(made[0], booked.execution, owner): rule for owner, rule in made[0].before}
+        now = partial(self._records.called_since, made[0], booked.execution)
+        since = {now(owner): rule for owner, rule in made[0].before}
         before = tuple(since.items())
         old = Matched(before) if before else Unmatched("a person took the assignment back")
         match = made[0].was or old
@@ -404,18 +356,6 @@ class Ownership:
         self._orders.claim(order.order, [alert for alert, _ in before], place.time, decided=True)
         self._orders.show(order.order, booked, match)
         return booked
-
-    def _called_since(self, made: OwnershipDecision, execution: Execution, owner: AlertId) -> AlertId:
-        """Return who took over from an owner since a decision, or before it where nothing was left to take.
-
-        Where the owner's record is there it is the owner itself.
-        """
-        decisions = self._state.find(DECISIONS, "contract", ContractKey(made.account, made.con_id).text())
-        for one in sorted(decisions, key=lambda each: (each.seq, each.number)):
-            taken = one.taken_from == owner and (one.seq, one.number) > (made.seq, made.number)
-            if taken and self._find_alert(execution, owner) is None:
-                owner = one.alerts[0].alert
-        return self._owner_now(execution, owner)
 
     def _put_back(self, booked: BookedExecution, dismissed_with: int) -> BookedExecution:
         """Let an execution that a frame dismissed, and later fills of its order, need a person again."""
@@ -455,18 +395,12 @@ class Ownership:
         successors: set[AlertId] = set()
         for key in contracts:
             last = self._last_execution(key, alert)
-            new = alert if last is None else self._owner_now(last, alert)
+            new = alert if last is None else self._records.owner_now(last, alert)
             if last is None or new == alert:
                 continue
-            if self.succeed(frame, alert, new, [key], whole=self._is_same_alert(last, alert, new)):
+            if self.succeed(frame, alert, new, [key], whole=self._records.is_same_alert(last, alert, new)):
                 successors.add(new)
         return successors
-
-    def _is_same_alert(self, execution: Execution, gone: AlertId, new: AlertId) -> bool:
-        """Return whether a record of the store is the same alert as one that is gone."""
-        row, record = self._state.get(ALERTS, alert_text(gone)), self._find_alert(execution, new)
-        found = row and record and same_alert_among([record], row, [execution.contract])
-        return bool(found)
 
     def _last_execution(self, key: ContractKey, alert: AlertId) -> Execution | None:
         """Return the last execution of a record's part of a contract, None where it never had one."""
@@ -502,7 +436,7 @@ class Ownership:
             handed = True
             last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))
             assert last is not None, "a position names an execution of the state"
-            self._remember(last.execution, new, told)
+            self._records.remember(last.execution, new, told)
             orders = dict.fromkeys(lot.order for lot in holding.lots if old in lot.owners)
             kind = OwnershipKind.SUCCEEDED
             self._log.make(frame, Ruling(key, kind, [(new, None)], taken_from=old, whole=whole), self.skew)

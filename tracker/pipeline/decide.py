@@ -33,7 +33,8 @@ from tracker.core.model import (
     Source,
     Undecodable,
 )
-from tracker.core.ownership import Candidates, Circumstances
+from tracker.core.ownership import Circumstances
+from tracker.core.present_records import Candidates
 from tracker.core.state import UNDECODED
 from tracker.core.state_rows import ContractKey
 from tracker.journal.journal import Journal, JournalFailed

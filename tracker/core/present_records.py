@@ -1,0 +1,99 @@
+"""Find which record of the store is an alert now, or took over what it owned.
+
+Owns the way from an alert that a row names to the record that is there: itself, the same alert in another
+spelling, or a successor. `succession` judges two records; `ownership` decides what changes hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+from msgspec.structs import replace
+
+from tracker.core.alerters import AlerterNames
+from tracker.core.entries import contracts_named
+from tracker.core.model import Alert, AlertId, Execution
+from tracker.core.ownership_rows import OwnershipDecision
+from tracker.core.state import ALERTS, DECISIONS, LedgerState
+from tracker.core.state_rows import AlertState, ContractKey, alert_text
+from tracker.core.succession import records_like, same_alert_among, successor_among
+
+Candidates: TypeAlias = Callable[[Execution], Sequence[Alert]]
+"""Return the records that an execution may belong to, as the store has them now."""
+
+
+class PresentRecords:
+    """Compare one ledger's rows of alerts with the records that the store has."""
+
+    def __init__(self, state: LedgerState, candidates: Candidates, names: AlerterNames) -> None:
+        self._state = state
+        self._candidates = candidates
+        self._names = names
+
+    def find(self, execution: Execution, alert: AlertId) -> Alert | None:
+        """Return the record that has this identity, None where the store has none."""
+        return next((each for each in self._candidates(execution) if each.id == alert), None)
+
+    def remember(self, execution: Execution, alert: AlertId, told: Alert | None = None) -> None:
+        """Keep a record as it was last matched, or `told`, to find its successor by; it has none any more."""
+        record = self.find(execution, alert) or told
+        state = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
+        if record is not None and (state.record != record or state.successor is not None):
+            self._state.put(ALERTS, replace(state, record=record, successor=None))
+
+    def owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
+        """Return who took over from an owner and is in the store, else the owner itself.
+
+        Who took over another contract takes over nothing of the execution's.
+        """
+        row = self._state.get(ALERTS, alert_text(owner))
+        if row is None or row.successor is None:
+            return owner
+        if self.find(execution, owner) is not None:
+            self.remember(execution, owner)
+            return owner
+        while (new := row.successor) is not None:
+            after = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
+            there = self.find(execution, new) or self._same_alert(execution, after)
+            record = there or after.record
+            if row.record and record and self._continues([record], row, execution) is None:
+                break
+            owner, row = new if there is not None else owner, after
+        return owner
+
+    def called_since(self, made: OwnershipDecision, execution: Execution, owner: AlertId) -> AlertId:
+        """Return who took over from an owner since a decision, or before it where nothing was left to take.
+
+        Where the owner's record is there it is the owner itself.
+        """
+        decisions = self._state.find(DECISIONS, "contract", ContractKey(made.account, made.con_id).text())
+        for one in sorted(decisions, key=lambda each: (each.seq, each.number)):
+            taken = one.taken_from == owner and (one.seq, one.number) > (made.seq, made.number)
+            if taken and self.find(execution, owner) is None:
+                owner = one.alerts[0].alert
+        return self.owner_now(execution, owner)
+
+    def successor(self, execution: Execution, gone: AlertId) -> AlertId | None:
+        """Return the record that takes over what one that is gone owns of the execution's contract."""
+        state = self._state.get(ALERTS, alert_text(gone)) or AlertState(gone)
+        there = records_like(self._candidates(execution), gone, [execution.contract], self._names)
+        found = self._continues(there, state, execution)
+        return None if found is None else found.id
+
+    def is_same_alert(self, execution: Execution, gone: AlertId, new: AlertId) -> bool:
+        """Return whether a record of the store is the same alert as one that is gone."""
+        row, record = self._state.get(ALERTS, alert_text(gone)), self.find(execution, new)
+        found = row and record and same_alert_among([record], row, [execution.contract])
+        return bool(found)
+
+    def _same_alert(self, execution: Execution, gone: AlertState) -> Alert | None:
+        """Return the record that is the same alert as one that is gone: in another spelling, say."""
+        there = records_like(self._candidates(execution), gone.alert, [execution.contract], self._names)
+        named = contracts_named(self._state, execution.account, gone, there)
+        return same_alert_among(there, gone, [execution.contract, *named])
+
+    def _continues(self, alerts: Collection[Alert], gone: AlertState, execution: Execution) -> Alert | None:
+        """Return which of these takes over what a record that is gone owns of the execution's contract."""
+        named = contracts_named(self._state, execution.account, gone, alerts)
+        return successor_among(alerts, gone, execution.contract, named)
