@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -227,6 +229,8 @@ def test_csv_to_output_or_file(folder: Path, capsys: pytest.CaptureFixture[str])
         (("test", "--symbol", "X", "--strike", "1"), 2, "right and expiry are missing"),
         (("export", "--csv", "alerts.json"), 2, "is one of the tracker's own files"),
         (("export", "--csv", "gone/x.csv"), 1, "gone/x.csv cannot be written: No such file"),
+        (("export", "--csv", "."), 1, ". cannot be written: it is not a regular file; name one"),
+        (("assign", "\udcff", NAME), 2, "tracker: '\\udcff' is not UTF-8; write it in UTF-8"),
         (("export", "--csv", "/dev/null"), 1, "/dev/null cannot be written: it is not a regular file; name"),
         (
             ("why", exec_id(1), "--stores.journal", "other.db"),
@@ -271,10 +275,23 @@ def test_unreadable_files_are_exit_5(folder: Path, capsys: pytest.CaptureFixture
     assert "cannot be read now" in ask(capsys, "why", NAME)
 
 
+def test_terminal_of_another_encoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it cannot show comes as an escape; the answer ended at the first such letter."""
+    alerts = json.loads((folder / "alerts.json").read_text())
+    (folder / "alerts.json").write_text(json.dumps({**alerts, "élan": {"NVDA": loose()}}))
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    command = [sys.executable, "-m", "tracker", "alerts"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "\\xe9lan/NVDA" in done.stdout
+
+
 def test_limit_leaves_the_newest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = ask(capsys, "fills", *SINCE, "--limit", "1")
     assert "the newest 1 are shown" in text.splitlines()[0]
-    assert "argument --limit: invalid" in ask(capsys, "fills", "--limit", "0", code=2)
+    assert ask(capsys, "fills", *SINCE, "--limit", "9" * 30).count("\n") > text.count("\n")
+    for wrong in ("0", "-1", "1e3"):
+        said = ask(capsys, "fills", "--limit", wrong, code=2)
+        assert f"argument --limit: '{wrong}' is no whole number above 0" in said
 
 
 def test_assignment_without_daemon(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

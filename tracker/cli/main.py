@@ -7,10 +7,12 @@ commands and imports what a command needs when it is called, so that `tracker --
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Final, NoReturn
 
 from tracker.cli.commands import COMMANDS
@@ -47,6 +49,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     code = FAILED
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal in another encoding than UTF-8 shows what it does not have as an escape.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
     except Refusal as refusal:
@@ -59,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: Sequence[str]) -> int:
+    _refuse_bytes(argv)
     if not argv or argv[0].startswith("-"):
         return _without_command(argv)
     name, *rest = argv
@@ -72,6 +78,14 @@ def _dispatch(argv: Sequence[str]) -> int:
         if not command.reads or not arguments.own.as_json:
             raise
         return print_refusal(refusal)
+
+
+def _refuse_bytes(argv: Sequence[str]) -> None:
+    """Refuse an argument that is not UTF-8, unless it names a file: nothing else has such a name."""
+    for text in argv:
+        # Python writes a byte that is no UTF-8 as half of a surrogate pair.
+        if any("\ud800" <= letter <= "\udfff" for letter in text) and not os.path.lexists(text):
+            raise Refusal(BAD_USAGE, [f"tracker: {text!r} is not UTF-8; write it in UTF-8"])
 
 
 def _about_itself(name: str, rest: Sequence[str]) -> int:

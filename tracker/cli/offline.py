@@ -64,13 +64,13 @@ def export(settings: Settings, wanted: Selection, path: Path | None, say: Callab
     def write(journal: Journal, context: QueryContext) -> int:
         if path is None:
             return _count(say, lines(journal, context))
-        beside = path.with_name(f".{path.name}.tracker-export")
         if path.exists() and not path.is_file():
             # Exporting replaces the file, which would turn a device or a pipe into a regular file.
             raise CommandError(
                 "not_written",
                 f"{path} cannot be written: it is not a regular file; name one, or `-` for standard output",
             )
+        beside = path.with_name(f".{path.name}.tracker-export")
         try:
             # O_EXCL: if somebody has put a file or a link there, nothing is written into it.
             beside.unlink(missing_ok=True)

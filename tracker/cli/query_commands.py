@@ -7,6 +7,7 @@ daemon runs or not.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.queries.fills import Selection
 
 _TRIAL: Final = ("symbol", "side", "quantity", "strike", "right", "expiry", "con_id", "order_ref", "alert")
+_MOST_DIGITS: Final = 18
 
 
 def _fills(arguments: Arguments, default: str = "today") -> int:
@@ -56,11 +58,10 @@ def _declare_fills(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    """Read a count; raises ValueError, which argparse turns into its usage error."""
-    count = int(text)
-    if count < 1:
-        raise ValueError
-    return count
+    """Read a count; raises the error that argparse turns into its usage error."""
+    if not text.isascii() or not text.isdigit() or not text.strip("0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text) if len(text) < _MOST_DIGITS else sys.maxsize
 
 
 def _declare_since(parser: argparse.ArgumentParser, default: str) -> None:
