@@ -29,7 +29,8 @@ STATUS: dict[str, Any] = {
         "accounts": ["DU1234567"],
         "last_frame_at": None,
     },
-    "needs_you": {"ambiguous": 2, "near_miss": 0, "undecodable": 1},
+    "needs_you": {"ambiguous": 2, "near_miss": 0},
+    "undecodable": 1,
     "store": {"away": {}, "undelivered": 0, "late_writes_merged": 2, "late_writes_lost": 0},
     "fees_pending": 3,
 }
@@ -45,6 +46,7 @@ def test_summary_begins_with_what_matters() -> None:
         "next attempt        2025-11-18 15:45:18 UTC (8 s from now)",
         "accounts            DU1234567",
         "needs you           2 ambiguous, 1 undecodable; see `tracker inbox`",
+        "set aside           1 message that could not be used, kept; see `tracker inbox`",
         "last sweep          never",
         "fills counted       12 since the start",
         "alerts updated      7 since the start, the last 2025-11-18 15:43:10 UTC (2 min",
@@ -152,6 +154,13 @@ def test_summary_of_troubles() -> None:
         "                    finished; check that its records are there",
         "written again       1 update that other programs had undone",
     ]
+
+
+def test_message_set_aside_needs_a_person() -> None:
+    """The inbox counts it too; beside it `needs you: nothing` was wrong."""
+    counts = {"near_miss": 1, "ambiguous": 0}
+    text = summarise({"subscribed": True, "needs_you": counts, "undecodable": 2})
+    assert "needs you           1 near miss, 2 undecodable; see `tracker inbox`" in text.splitlines()
 
 
 def test_summary_of_shared_store() -> None:

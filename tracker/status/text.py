@@ -83,7 +83,8 @@ def _link(link: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterato
 
 def _needs(needs: Any, answer: Mapping[str, Any], now: datetime | None) -> Iterator[Row]:
     if isinstance(needs, Mapping):
-        counts = ", ".join(f"{count} {_words(why)}" for why, count in needs.items() if count)
+        all_needs = {**needs, "undecodable": answer.get("undecodable")}
+        counts = ", ".join(f"{count} {_words(why)}" for why, count in all_needs.items() if count)
         yield "needs you", f"{counts}; see `tracker inbox`" if counts else "nothing"
     else:
         yield "needs you", str(needs or "nothing")
