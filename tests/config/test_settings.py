@@ -200,6 +200,12 @@ def test_wrong_file_names_place_and_cause(text: str, words: str) -> None:
     assert words in line
 
 
+def test_mark_of_an_editor_is_passed_over(tmp_path: Path) -> None:
+    """Some editors of Windows begin each file with a byte order mark, which nobody can see."""
+    (tmp_path / "settings.toml").write_bytes(b"\xef\xbb\xbf[gateway]\r\nport = 7\r\n")
+    assert load(path="settings.toml").gateway.port == 7
+
+
 def test_unreadable_file_is_refused(tmp_path: Path) -> None:
     """A file that cannot be read is refused."""
     (tmp_path / "folder").mkdir()

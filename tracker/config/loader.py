@@ -111,7 +111,7 @@ def find_file(path: str | None) -> Path | None:
 
 def _file(path: Path) -> _Source:
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         cause = f"not valid TOML: {error}; correct that line"
     except UnicodeDecodeError as error:
