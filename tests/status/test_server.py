@@ -428,6 +428,21 @@ def test_endless_command_does_not_block_close() -> None:
     asyncio.run(talk())
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+def test_foreign_host_names_its_next_step(host: str) -> None:
+    """A host that is nobody's, or another machine's: no other port would help."""
+
+    async def talk() -> None:
+        server = StatusServer(host, 0, COMMANDS, TOKEN)
+        with pytest.raises(
+            CannotListen, match=r"; set status\.host to a name or an address of this machine$"
+        ):
+            await server.start()
+        await server.close()
+
+    asyncio.run(talk())
+
+
 def test_taken_port_names_setting() -> None:
     """A port that is taken is reported with the setting."""
 

@@ -7,6 +7,7 @@ command does: the daemon gives it the commands. Whatever a client does affects o
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import socket
@@ -149,8 +150,7 @@ class StatusServer:
             await self._acceptor.listen(self._host, self._port)
         except OSError as error:
             raise CannotListen(
-                f"status.host {self._host}, status.port {self._port}: {_reason(error)};"
-                " end what listens there, or choose another port"
+                f"status.host {self._host}, status.port {self._port}: {_reason(error)}; {_next_step(error)}"
             ) from error
 
     async def close(self) -> None:
@@ -379,6 +379,14 @@ def _reason(error: OSError) -> str:
     if error.errno is None or isinstance(error, socket.gaierror):
         return error.strerror or str(error)
     return os.strerror(error.errno)
+
+
+def _next_step(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "set status.host to a name or an address of this machine"
+    if error.errno == errno.EACCES:
+        return "choose a port above 1023"
+    return "end what listens there, or choose another port"
 
 
 def _refusal(error: CommandError) -> bytes:
