@@ -191,6 +191,16 @@ def test_missing_named_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("[gateway\nport = 1", "settings.toml: not valid TOML: "),
         ("a = " + "[" * 20_000, "settings.toml: "),
+        ("[gateway]\nport = " + "9" * 5_000, "a number in it has more than 4300 digits; correct it"),
+        ("[gateway]\nport = 0x" + "f" * 5_000, "a number in it has more than 4300 digits; correct it"),
+        ("[status]\nhost = 'a..b'", "[status] host: it must be a host name or an address, not 'a..b'"),
+        ('[status]\nhost = "a\\u0000b"', "[status] host: it must be a host name or an address"),
+        ("[gateway]\nhost = '" + "a" * 300 + "'", "[gateway] host: it must be a host name or an address"),
+        ('[stores]\nalerts = "a\\u0000b"', "[stores] alerts: it must name a file"),
+        (
+            "[stores]\njournal = '" + "j" * 256 + "'",
+            "[stores] journal: a name in a path has at most 255 bytes",
+        ),
     ],
 )
 def test_wrong_file_names_place_and_cause(text: str, words: str) -> None:

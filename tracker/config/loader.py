@@ -92,7 +92,10 @@ def load(flags: Mapping[str, str] | None = None, path: str | None = None) -> Set
         if default is not None:
             merged[section].setdefault(key, base / default)
     sections: dict[str, Any] = {name: SECTIONS[name](**values) for name, values in merged.items()}
-    return Settings(**sections, alerters=alerters).with_origins(origins)
+    settings = Settings(**sections, alerters=alerters).with_origins(origins)
+    if lines := list(settings.files_named_twice()):
+        raise SettingsError(lines)
+    return settings
 
 
 def find_file(path: str | None) -> Path | None:
@@ -101,21 +104,26 @@ def find_file(path: str | None) -> Path | None:
     if named is None:
         default = Path(DEFAULT_FILE)
         return default if default.exists() else None
-    if not Path(named).expanduser().exists():
+    # Both of these raise nothing, whatever was typed: `~name` may be nobody's, and a name may be too long.
+    file = os.path.expanduser(named)
+    if not os.path.exists(file):
         source = "flag --settings" if path is not None else "environment variable TRACKER_SETTINGS"
         raise SettingsError(
             [f"{source}: the file {named!r} does not exist; correct the path or leave it out"]
         )
-    return Path(named).expanduser()
+    return Path(file)
 
 
 def _file(path: Path) -> _Source:
     try:
         values = tomllib.loads(path.read_text("utf-8-sig"))
+        json.dumps(values, default=str)  # Raises ValueError for a hexadecimal number of that size.
     except tomllib.TOMLDecodeError as error:
         cause = f"not valid TOML: {error}; correct that line"
     except UnicodeDecodeError as error:
         cause = f"not UTF-8 text (at byte {error.start}); save it as UTF-8"
+    except ValueError:
+        cause = "a number in it has more than 4300 digits; correct it"
     except RecursionError:
         cause = "nested too deeply; no setting needs more than one list"
     except OSError as error:
@@ -200,7 +208,7 @@ def _checked(section: str, source: _Source, lines: list[str]) -> dict[str, Any]:
 
 
 def _placed(value: object, folder: Path) -> object:
-    return folder / value.expanduser() if isinstance(value, Path) else value
+    return folder / os.path.expanduser(value) if isinstance(value, Path) else value
 
 
 def _checked_alerters(source: _Source, lines: list[str]) -> tuple[Alerter, ...]:

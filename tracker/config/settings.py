@@ -7,10 +7,11 @@ below the daemon and the command line imports it: they are given plain values.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import socket
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import time, tzinfo
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -38,6 +39,10 @@ from tracker.core.alerters import AlerterNames
 from tracker.terminal import nearest
 
 PREFIX: Final = "TRACKER_"
+_HOST_LETTERS: Final = 253
+"""The longest name that DNS allows."""
+_NAME_BYTES: Final = 255
+"""The longest name of a file or a folder that file systems allow."""
 
 
 class SettingsError(Exception):
@@ -69,7 +74,11 @@ def _known_zone(name: str) -> str:
 
 
 def _host_name(value: str) -> str:
-    if not value or value.split() != [value]:
+    try:
+        well = bool(value.encode("idna")) and value.split() == [value]
+    except UnicodeError:
+        well = False
+    if not well or not value.isprintable() or len(value) > _HOST_LETTERS:
         raise ValueError("it must be a host name or an address")
     return value
 
@@ -145,8 +154,11 @@ class Section(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
     def _names_a_file(cls, value: object) -> object:
-        if isinstance(value, Path) and not str(value).strip(" ."):
-            raise ValueError("it must name a file")
+        if isinstance(value, Path):
+            if not str(value).strip(" .") or "\0" in str(value):
+                raise ValueError("it must name a file")
+            if any(len(os.fsencode(part)) > _NAME_BYTES for part in value.parts):
+                raise ValueError(f"a name in a path has at most {_NAME_BYTES} bytes")
         return value
 
     @field_validator("timezone", mode="after", check_fields=False)
@@ -332,6 +344,24 @@ class Settings(BaseSettings):
         """Say where a value came from, as its source writes it."""
         return self._origins.get((section, key), f"default of [{section}] {key}")
 
+    def files_named_twice(self) -> Iterator[str]:
+        """Yield a line for each file that two settings name: one use would overwrite what the other wrote.
+
+        The two stores that are only read may be one file.
+        """
+        used: dict[str, tuple[str, str]] = {}
+        for section, key in PATHS:
+            path = getattr(getattr(self, section), key)
+            for end in ("", *_BESIDE.get(key, ())) if path is not None else ():
+                file = os.path.realpath(f"{path}{end}")
+                user = used.setdefault(file, (section, key))
+                if user[1] != key and {user[1], key} != {"contracts", "stocks"}:
+                    yield (
+                        f"{self.origin(section, key)}: {file} is in use by {self.origin(*user)};"
+                        " give each a file of its own"
+                    )
+                    break
+
     def require_folders(self) -> list[Path]:
         """Raise SettingsError for each file whose folder is not there; returns the folders that were made.
 
@@ -349,11 +379,11 @@ class Settings(BaseSettings):
             if self.shared.url and key in ("alerts", "contracts", "stocks"):
                 continue
             where = self.origin(section, key)
-            if not configured and key in ("journal", "token_file") and not path.parent.is_dir():
+            if not configured and key in ("journal", "token_file") and not os.path.isdir(path.parent):
                 missing.setdefault(path.parent, where)
-            elif path.is_dir():
+            elif os.path.isdir(path):
                 lines.append(f"{where}: {path} is a folder; name the file")
-            elif not path.parent.is_dir():
+            elif not os.path.isdir(path.parent):
                 lines.append(
                     f"{where}: the folder {path.parent} does not exist; create it or correct the path"
                 )
@@ -398,6 +428,8 @@ PATHS: Final = (
     ("status", "token_file"),
     ("log", "file"),
 )
+_BESIDE: Final = {"alerts": (".lock", ".tracker-backup"), "journal": ("-wal", "-shm", ".lock")}
+"""The endings of the files that the tracker makes beside another."""
 _MISSPELT: Final = 0.8
 """The similarity required of a misspelt key: at most one letter of five differs."""
 
