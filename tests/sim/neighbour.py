@@ -111,6 +111,12 @@ class Neighbour:
         elif not self.astray:
             self._begin()
 
+    def end_write(self) -> None:
+        """Go on with a write that was begun, in some seconds: no program takes minutes to rewrite a file."""
+        while self.writing:
+            self._clock.advance(1.5)
+            self.act()
+
     def finish(self) -> None:
         """Leave the store whole; who writes from stale copies may do so a last time."""
         self._away_until = self._clock.now()

@@ -323,6 +323,7 @@ class World:
         for _ in range(_QUIET_ROUNDS):
             if self.session is None or self.gateway.silent:
                 return
+            self.neighbour.end_write()
             session = self._serve(20)
             if self._say_why(changes):
                 self._pump()
