@@ -316,6 +316,20 @@ def test_order_goes_on_for_the_successor() -> None:
     assert quantity(story, SUCCESSOR) == 10
 
 
+def test_order_goes_on_for_the_respelled_alert_that_is_gone() -> None:
+    """Its 4 are sold, it is respelled with nothing left, and deleted: a late fill is its own (rule 2.3)."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -4, at=5, perm_id=189))
+    story.created.clear()
+    respelled = ALERT._replace(alerter="Robindahood Alerts")
+    take_over(story, ALERT, respelled, whole="whole")
+    story.note(Source.STORE, "gone", *alert_fields(respelled))
+    story.decide = unmatched
+    story.tell(execution(exec_id(3), 6, at=9))
+    assert [lot.owners for lot in holding(story).lots] == [(respelled,)]
+
+
 def test_each_contract_goes_by_itself() -> None:
     """A successor of one contract leaves the other with the record that is gone."""
     other = replace(NVDA, con_id=NVDA.con_id + 1)

@@ -22,6 +22,7 @@ from tracker.core.state import EXECUTIONS, OWNERS, LedgerState
 from tracker.core.state_rows import (
     Attention,
     BookedExecution,
+    ContractKey,
     attention_of,
     order_of,
     owners_key,
@@ -76,6 +77,10 @@ class OrderOwnership:
         if booked.execution.perm_id <= 0:
             return [booked]
         return self._state.find(EXECUTIONS, "orders", booked.order)
+
+    def of_contract(self, key: ContractKey) -> set[str]:
+        """Return every order of a contract."""
+        return {owners_key(row.execution) for row in self._state.find(EXECUTIONS, "contract", key.text())}
 
     def in_force(self, key: ExecutionKey) -> BookedExecution | None:
         return _version_in_force(self._state, key)

@@ -424,8 +424,8 @@ class Ownership:
     ) -> bool:
         """Give what is left of a record's lots to its successor; return whether there was anything.
 
-        `whole`: the successor is the same alert, which keeps all it had, even if that is closed. `told`: what
-        it said, if the store lacks it by now.
+        `whole`: the successor is the same alert, which keeps all it had, even if that is closed; later fills
+        of its orders are its own too. `told`: what it said, if the store lacks it by now.
         """
         handed = False
         for key in contracts:
@@ -437,9 +437,11 @@ class Ownership:
             last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))
             assert last is not None, "a position names an execution of the state"
             self._records.remember(last.execution, new, told)
-            orders = dict.fromkeys(lot.order for lot in holding.lots if old in lot.owners)
+            orders = {lot.order for lot in holding.lots if old in lot.owners}
+            if whole:
+                orders |= self._orders.of_contract(key)
             kind = OwnershipKind.SUCCEEDED
             self._log.make(frame, Ruling(key, kind, [(new, None)], taken_from=old, whole=whole), self.skew)
-            for order in orders:
+            for order in sorted(orders):
                 self._orders.rename(order, old, new)
         return handed
