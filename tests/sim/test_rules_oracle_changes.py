@@ -354,68 +354,6 @@ def test_told_cause_names_an_adjustment() -> None:
     assert seen(right.alert(A).closed_by, len(right.adjustments)) == ("assigned", 1)
 
 
-def test_move_is_in_a_later_answer() -> None:
-    """10 moved to another account, whose answer has them by then: 10 are held there, not 20."""
-    day = bought_ten()
-    day.wait(60)
-    moved = day.now - timedelta(seconds=30)
-    day.answer({(ACC2, STK): 10, OTHER: 1, (ACC, STK): 0})
-    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", moved, moved_to=ACC2))
-    right = day.right()
-    assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (10, 0)
-    assert right.alert(A).quantities == {(ACC2, 7): 10}
-    day.wait(61)
-    day.answer({(ACC2, STK): 10, OTHER: 1, (ACC, STK): 0})
-    assert not day.right().waiting("unexplained")
-
-
-def test_move_meets_what_was_held_there() -> None:
-    """5 were held in the other account; 10 come: 15, of which the alert has 10."""
-    day = Day({"real-day-trading": {"TSLA": alert(None)}})
-    day.answer({(ACC2, STK): 5, OTHER: 1})
-    day.fill(STK, 10, 200)
-    day.wait(60)
-    day.answer({(ACC2, STK): 15, OTHER: 1})
-    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
-    right = day.right()
-    assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (15, 5)
-    assert right.alert(A).quantities == {(ACC2, 7): 10}
-    assert not right.waiting("unexplained")
-    day.fill(STK, -15, 200, account=ACC2)
-    one = day.right().alert(A)
-    assert seen(one.quantity, one.open) == (0, False)
-
-
-def test_move_told_behind_its_adjustments() -> None:
-    """10 vanished here and came there, which two answers showed: the move explains both, undone neither."""
-    day = bought_ten()
-    day.fill(STK, 1, 200, account=ACC2)
-    day.answer({STK: 10, OTHER: 1, (ACC2, STK): 1})
-    for _ in range(2):
-        day.wait(301)
-        day.answer({STK: 0, OTHER: 1, (ACC2, STK): 11})
-    assert len(day.right().adjustments) == 2
-    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
-    right = day.right()
-    assert [one.cause for one in right.adjustments] == ["transferred"]
-    assert right.alert(A).quantities == {(ACC2, 7): 11}
-    day.add(f.AdjustmentUndone(day.now, ACC, 7))
-    assert len(day.right().adjustments) == 2
-
-
-def test_move_against_what_is_held_leaves_nobody_s() -> None:
-    """10 come to a short of 2: that one is closed, and 8 belong to nobody."""
-    day = bought_ten()
-    day.fill(STK, -2, 200, account=ACC2)
-    day.wait(60)
-    day.answer({(ACC2, STK): 8, OTHER: 1})
-    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
-    right = day.right()
-    assert seen(right.positions[ACC2, 7], right.unowned((ACC2, 7))) == (8, 8)
-    one = right.alert(A)
-    assert seen(one.quantity, one.open, one.avg_price, one.closed_by) == (0, False, 200, "transferred")
-
-
 def test_late_match_is_about_what_an_adjustment_left() -> None:
     """2 @ 8 and 4 @ 7 are nobody's; the broker holds 4; an alert that appears then has the 4 @ 7."""
     day = Day()

@@ -11,7 +11,6 @@ from decimal import Decimal
 import pytest
 
 from tests.sim.rules_oracle import facts as f
-from tests.sim.rules_oracle.facts import Contract
 from tests.support.oracle_day import (
     ACC,
     ACC2,
@@ -380,41 +379,6 @@ def test_option_goes_by_expiry_rule() -> None:
     day.answer({OTHER: 1})
     one = day.right().alert(A)
     assert seen(one.quantity, one.closed_by) == (0, "expired")
-
-
-def test_moved_to_another_account_and_contract() -> None:
-    new = Contract(8, "TSLB")
-    day = bought_ten()
-    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", day.now, moved_to=ACC2))
-    assert day.right().alert(A).quantities == {(ACC2, 7): 10}
-    day.add(f.AdjustmentTold(day.now, ACC2, 7, "adjusted", day.now, becomes=new, ratio=Decimal("0.5")))
-    one = day.right().alert(A)
-    assert seen(one.quantities, one.avg_price, one.open) == ({(ACC2, 8): 5}, 400, True)
-
-
-def test_average_goes_along_with_a_move() -> None:
-    """4 @ 2 and 4 @ 4 average to 3, also once 4 were sold and the rest goes to another account."""
-    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
-    day.fill(C95, 4, 2)
-    day.fill(C95, 4, 4)
-    day.fill(C95, -4, 9)
-    opened_at = day.right().alert(A).opened_at
-    day.add(f.AdjustmentTold(day.now, ACC, 95, "transferred", day.now, moved_to=ACC2))
-    one = day.right().alert(A)
-    assert one.quantities == {(ACC2, 95): 4}
-    assert seen(one.avg_price, one.opened_at) == (3, opened_at)
-
-
-def test_more_came_than_is_held() -> None:
-    """10 moved to an account of which the first answer since lists 7: nothing was held there, and 3 went."""
-    day = bought_ten()
-    day.wait(60)
-    moved = day.now - timedelta(seconds=30)
-    day.answer({(ACC2, STK): 7, OTHER: 1, (ACC, STK): 0})
-    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", moved, moved_to=ACC2))
-    right = day.right()
-    assert seen(right.openings[ACC2, 7].quantity, right.positions[ACC2, 7]) == (0, 10)
-    assert right.alert(A).quantities == {(ACC2, 7): 10}
 
 
 def test_told_assignment_names_its_cause() -> None:

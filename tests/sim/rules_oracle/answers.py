@@ -148,8 +148,12 @@ class Answer:
         return not fact.now.time_known or (self.second is not None and fact.time <= self.second)
 
     def contains_move(self, moved: MovedIn) -> bool:
-        """Tell by the broker's time, as of any adjustment (rule 4.4)."""
-        return self.second is not None and moved.time <= self.second
+        """Tell by the broker's time, as of any adjustment (rule 4.4).
+
+        What was told while it was under way counts as contained, as where a difference is measured.
+        """
+        by_then = self.second is not None and moved.time <= self.second
+        return by_then or self.asked < moved.made <= self.ended
 
     def factor(self, scaled: Sequence[Scaled], time: datetime, key: str = "") -> Decimal:
         """Return what the ratios that it contains made of one unit that came at a time."""
@@ -163,6 +167,8 @@ class MovedIn:
 
     time: datetime
     quantity: Decimal
+    made: int
+    """Counts what had arrived when it was told."""
 
 
 @dataclass(frozen=True, slots=True)

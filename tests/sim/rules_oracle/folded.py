@@ -49,6 +49,8 @@ class Arrival(NamedTuple):
     cause: str
     kept: Mapping[int, Kept] = {}
     """Of alerts that had sold a part of it."""
+    made: int = 0
+    """Counts what had arrived when it was told."""
 
     @property
     def time(self) -> datetime:

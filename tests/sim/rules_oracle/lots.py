@@ -434,7 +434,7 @@ class _Fold:
                 )
             lot.owners = {}
             lot.quantity = ZERO
-        arrival = Arrival(adjustment.place, moved, adjustment.cause, kept)
+        arrival = Arrival(adjustment.place, moved, adjustment.cause, kept, adjustment.made)
         self._out.outgoing.append((adjustment.target, arrival))
 
     def _note(

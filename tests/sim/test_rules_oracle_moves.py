@@ -1,0 +1,122 @@
+"""Hand-worked days of the rules' oracle: what goes to another account or contract (rule 4.6)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from tests.sim.rules_oracle import facts as f
+from tests.sim.rules_oracle.facts import Contract
+from tests.support.oracle_day import ACC, ACC2, C95, OTHER, STK, A, Day, alert, bought_ten, seen
+
+
+def test_move_is_in_a_later_answer() -> None:
+    """10 moved to another account, whose answer has them by then: 10 are held there, not 20."""
+    day = bought_ten()
+    day.wait(60)
+    moved = day.now - timedelta(seconds=30)
+    day.answer({(ACC2, STK): 10, OTHER: 1, (ACC, STK): 0})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", moved, moved_to=ACC2))
+    right = day.right()
+    assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (10, 0)
+    assert right.alert(A).quantities == {(ACC2, 7): 10}
+    day.wait(61)
+    day.answer({(ACC2, STK): 10, OTHER: 1, (ACC, STK): 0})
+    assert not day.right().waiting("unexplained")
+
+
+def test_move_meets_what_was_held_there() -> None:
+    """5 were held in the other account; 10 come: 15, of which the alert has 10."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.answer({(ACC2, STK): 5, OTHER: 1})
+    day.fill(STK, 10, 200)
+    day.wait(60)
+    day.answer({(ACC2, STK): 15, OTHER: 1})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    right = day.right()
+    assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (15, 5)
+    assert right.alert(A).quantities == {(ACC2, 7): 10}
+    assert not right.waiting("unexplained")
+    day.fill(STK, -15, 200, account=ACC2)
+    one = day.right().alert(A)
+    assert seen(one.quantity, one.open) == (0, False)
+
+
+def test_move_told_behind_its_adjustments() -> None:
+    """10 vanished here and came there, which two answers showed: the move explains both, undone neither."""
+    day = bought_ten()
+    day.fill(STK, 1, 200, account=ACC2)
+    day.answer({STK: 10, OTHER: 1, (ACC2, STK): 1})
+    for _ in range(2):
+        day.wait(301)
+        day.answer({STK: 0, OTHER: 1, (ACC2, STK): 11})
+    assert len(day.right().adjustments) == 2
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    right = day.right()
+    assert [one.cause for one in right.adjustments] == ["transferred"]
+    assert right.alert(A).quantities == {(ACC2, 7): 11}
+    day.add(f.AdjustmentUndone(day.now, ACC, 7))
+    assert len(day.right().adjustments) == 2
+
+
+def test_move_against_what_is_held_leaves_nobody_s() -> None:
+    """10 come to a short of 2: that one is closed, and 8 belong to nobody."""
+    day = bought_ten()
+    day.fill(STK, -2, 200, account=ACC2)
+    day.wait(60)
+    day.answer({(ACC2, STK): 8, OTHER: 1})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    right = day.right()
+    assert seen(right.positions[ACC2, 7], right.unowned((ACC2, 7))) == (8, 8)
+    one = right.alert(A)
+    assert seen(one.quantity, one.open, one.avg_price, one.closed_by) == (0, False, 200, "transferred")
+
+
+def test_move_told_while_an_answer_is_under_way() -> None:
+    """Nothing was held in the other account: the answer under way as a move is told has the 10 that came."""
+    day = bought_ten()
+    day.answer({STK: 10, (ACC2, OTHER): 1})
+    day.sweep()
+    day.add(f.PositionsAsked(day.now, 1))
+    asked = day.now
+    day.now += timedelta(seconds=1)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    held = {(ACC, 7): Decimal(0), (ACC2, 7): Decimal(10), (ACC2, 55): Decimal(1)}
+    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=asked))
+    right = day.right()
+    assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (10, 0)
+
+
+def test_moved_to_another_account_and_contract() -> None:
+    new = Contract(8, "TSLB")
+    day = bought_ten()
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", day.now, moved_to=ACC2))
+    assert day.right().alert(A).quantities == {(ACC2, 7): 10}
+    day.add(f.AdjustmentTold(day.now, ACC2, 7, "adjusted", day.now, becomes=new, ratio=Decimal("0.5")))
+    one = day.right().alert(A)
+    assert seen(one.quantities, one.avg_price, one.open) == ({(ACC2, 8): 5}, 400, True)
+
+
+def test_average_goes_along_with_a_move() -> None:
+    """4 @ 2 and 4 @ 4 average to 3, also once 4 were sold and the rest goes to another account."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 4, 2)
+    day.fill(C95, 4, 4)
+    day.fill(C95, -4, 9)
+    opened_at = day.right().alert(A).opened_at
+    day.add(f.AdjustmentTold(day.now, ACC, 95, "transferred", day.now, moved_to=ACC2))
+    one = day.right().alert(A)
+    assert one.quantities == {(ACC2, 95): 4}
+    assert seen(one.avg_price, one.opened_at) == (3, opened_at)
+
+
+def test_more_came_than_is_held() -> None:
+    """10 moved to an account of which the first answer since lists 7: nothing was held there, and 3 went."""
+    day = bought_ten()
+    day.wait(60)
+    moved = day.now - timedelta(seconds=30)
+    day.answer({(ACC2, STK): 7, OTHER: 1, (ACC, STK): 0})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", moved, moved_to=ACC2))
+    right = day.right()
+    assert seen(right.openings[ACC2, 7].quantity, right.positions[ACC2, 7]) == (0, 10)
+    assert right.alert(A).quantities == {(ACC2, 7): 10}
