@@ -120,3 +120,15 @@ def test_more_came_than_is_held() -> None:
     right = day.right()
     assert seen(right.openings[ACC2, 7].quantity, right.positions[ACC2, 7]) == (0, 10)
     assert right.alert(A).quantities == {(ACC2, 7): 10}
+
+
+def test_what_nobody_explained_is_sold_first_elsewhere_too() -> None:
+    """Rule 3.1: 10 are the alert's, 4 came for no known reason; in the other account those are sold first."""
+    day = bought_ten()
+    for _ in range(2):
+        day.wait(61)
+        day.answer({STK: 14, OTHER: 1})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", day.now, moved_to=ACC2))
+    day.wait(1)
+    day.fill(STK, -5, 200, account=ACC2)
+    assert day.right().alert(A).quantities == {(ACC2, 7): 9}

@@ -427,7 +427,8 @@ class _Fold:
             if not lot.quantity:
                 continue
             price = lot.price / ratio if lot.price is not None else None
-            moved.append(Lot(lot.quantity * ratio, price, lot.time, 0, None, lot.reference, dict(lot.owners)))
+            went = replace(lot, quantity=lot.quantity * ratio, price=price, order=None)
+            moved.append(replace(went, owners=dict(lot.owners)))
             for alert in lot.owners:
                 self._note(
                     alert, Did.LEFT, -lot.quantity, None, adjustment.time, adjustment.cause, lot=lot.number
