@@ -18,20 +18,11 @@ def test_keys_of_a_fill() -> None:
     assert keys.executions == {"DU1234567 0000e0d5.6596b0d8.01.01"}
     assert keys.roots == {"DU1234567 0000e0d5.6596b0d8.01"}
     assert keys.exec_ids == {"0000e0d5.6596b0d8.01.01"}
-    assert keys.orders == {"188/0/0"}
-    assert keys.totals == {"DU1234567 700100200 188/0/0"}
-    assert keys.owners == {"DU1234567 700100200 188"}
+    assert keys.fills == {("DU1234567", "700100200", "188")}
 
 
 def test_short_messages_have_no_keys() -> None:
-    assert row_keys([(), ("11",), ("59", "1"), ("3", "7"), ("5",)]) == (
-        set(),
-        set(),
-        set(),
-        set(),
-        set(),
-        set(),
-    )
+    assert row_keys([(), ("11",), ("59", "1"), ("3", "7"), ("5",)]) == (set(), set(), set(), set())
 
 
 def test_packets_orders_are_fetched_once(journal: Journal) -> None:

@@ -23,6 +23,7 @@ from tracker.console import (
     ask_daemon,
     complain,
 )
+from tracker.daemon.garbage_collection import collect_rarely
 from tracker.progress import Progress
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def import_report(
     def standalone() -> dict[str, Any]:
         from tracker.reconcile.standalone import reconcile
 
+        collect_rarely()
         progress = Progress(bar.show, pause_seconds=_BAR_SECONDS)
         return reconcile(settings, apply=apply, report=report, dry_run=dry_run, progress=progress)
 

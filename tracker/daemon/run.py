@@ -35,6 +35,7 @@ from tracker.daemon.daily_report import DailyReport
 from tracker.daemon.event_lines import LOUD, UNBOUNDED, line_of
 from tracker.daemon.first_sweep import FirstSweep
 from tracker.daemon.flex_fetch import MorningFetch
+from tracker.daemon.garbage_collection import collect_rarely
 from tracker.daemon.housekeeping import Housekeeping
 from tracker.daemon.journal_sink import JournalSink
 from tracker.daemon.latency import FrameToFile
@@ -68,7 +69,6 @@ to people 1.5 s and the log 0.5 s after it: together 3.5 s of the 5 s in which a
 """
 _REPORTED: Final = "reported_until"
 """The journal's key for the end of the last daily report."""
-_COLLECT_AFTER: Final = 20_000
 _SWITCH_SECONDS: Final = 0.0005
 _PRIVATE: Final = 0o077
 
@@ -456,10 +456,7 @@ def _start_log(settings: Settings) -> None:
 
 def _tune() -> None:
     """Set the interpreter up for fast fills; each setting was measured with the benchmark."""
-    # Loaded modules stay in memory; the collector would go through them again and again while fills come.
-    gc.freeze()
-    # Rows are not cyclic: looking for cycles after every 700 objects took a tenth of a fill's time.
-    gc.set_threshold(_COLLECT_AFTER)
+    collect_rarely()
     # After each call to the disk the thread that writes the alerts waits for the interpreter: by default 5 ms
     # each time while many clients ask, and a fill needs a dozen such calls.
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -5,7 +5,7 @@ Owns which raw fields make which row keys. A wrong key only costs one more query
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from tracker.core.journal_entries import ExecutionAt, FeeAt, Message, execution_key
@@ -17,6 +17,14 @@ _MANY: Final = 8
 """The number of fills from which on they are looked up together."""
 
 
+class FillOf(NamedTuple):
+    """Name the order of a fill as messages and reports write it."""
+
+    account: str
+    con_id: str
+    perm_id: str
+
+
 class RowKeys(NamedTuple):
     """Hold keys of rows, and values of their indexes."""
 
@@ -24,10 +32,7 @@ class RowKeys(NamedTuple):
     roots: set[str]
     exec_ids: set[str]
     """Keys of executions and of fees."""
-    orders: set[str]
-    totals: set[str]
-    owners: set[str]
-    """Index values of owners and of windows."""
+    fills: set[FillOf]
 
 
 def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
@@ -35,7 +40,7 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
 
     An order without a permId has another key and is looked up alone, and so is one without a fill here.
     """
-    found = RowKeys(set(), set(), set(), set(), set(), set())
+    found = RowKeys(set(), set(), set(), set())
     for fields in messages:
         kind = fields[0] if fields else ""
         if kind == Message.EXECUTION and (key := execution_key(fields)) is not None:
@@ -45,11 +50,8 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
             if (root := root_text(account, exec_id)) is not None:
                 found.roots.add(root)
             if len(fields) > ExecutionAt.PERM_ID:
-                contract = f"{account} {fields[ExecutionAt.CON_ID]}"
-                perm_id = fields[ExecutionAt.PERM_ID]
-                found.orders.add(f"{perm_id}/0/0")
-                found.totals.add(f"{contract} {perm_id}/0/0")
-                found.owners.add(f"{contract} {perm_id}")
+                con_id, perm_id = fields[ExecutionAt.CON_ID], fields[ExecutionAt.PERM_ID]
+                found.fills.add(FillOf(account, con_id, perm_id))
         elif kind == Message.FEE and len(fields) > FeeAt.EXEC_ID:
             found.exec_ids.add(fields[FeeAt.EXEC_ID])
     return found
@@ -64,9 +66,18 @@ def look_up(state: JournalState, messages: Sequence[Sequence[str]]) -> None:
     state.look_up(EXECUTIONS, keys.roots, "root")
     state.look_up(EXECUTIONS, keys.exec_ids, "exec_id")
     state.look_up(FEES, keys.exec_ids)
-    state.look_up(ORDERS, keys.orders)
-    state.look_up(TOTALS, keys.totals)
-    state.look_up(EXECUTIONS, keys.totals, "orders")
-    state.look_up(OWNERS, keys.owners)
-    state.look_up(WINDOWS, keys.owners)
-    state.look_up(ALERTS, keys.orders, "orders")
+    look_up_orders(state, keys.fills)
+
+
+def look_up_orders(state: JournalState, fills: Iterable[FillOf]) -> None:
+    """Find out with one query for each table which rows of the orders of these fills do not exist."""
+    found = {*fills}
+    orders = {f"{each.perm_id}/0/0" for each in found}
+    totals = {f"{each.account} {each.con_id} {each.perm_id}/0/0" for each in found}
+    owners = {f"{each.account} {each.con_id} {each.perm_id}" for each in found}
+    state.look_up(ORDERS, orders)
+    state.look_up(TOTALS, totals)
+    state.look_up(EXECUTIONS, totals, "orders")
+    state.look_up(OWNERS, owners)
+    state.look_up(WINDOWS, owners)
+    state.look_up(ALERTS, orders, "orders")
