@@ -146,6 +146,18 @@ def test_note_takes_over_what_is_listed(table: Table) -> None:
     assert open_difference(table.journal.state, KEY) == []
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_option_on_its_expiry_day_waits_for_its_end(table: Table, left: int) -> None:
+    """A second answer settles nothing then: the option expires, or somebody names the cause."""
+    table.now += timedelta(days=3)
+    table.answer(*[position(left)] * bool(left))
+    (waiting,) = open_difference(table.journal.state, KEY)
+    said = difference_json(table.journal.state, waiting)["says"]
+    assert said.endswith(
+        "from its expiry day on it is settled only once that day is over and two answers lack it"
+    )
+
+
 def test_difference_names_what_was_held_before_the_fills(tmp_path: Path) -> None:
     with Table(tmp_path, {ROBIN: {"NVDA": record()}}) as table:
         table.note(Source.LINK, "up", ACCOUNT, "176")

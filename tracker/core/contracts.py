@@ -38,6 +38,14 @@ def tickers_of(contract: Contract) -> frozenset[str]:
 
 
 @lru_cache(4096)
+def is_expiring(contract: Contract, day: date) -> bool:
+    """Return whether a day is an option's expiry day or later; AM-settled ones trade last on the evening
+    before the day that their symbol says.
+    """
+    days = days_of(contract) if contract.is_option else ()
+    return bool(days) and days[0] <= day
+
+
 def days_of(contract: Contract) -> tuple[date, ...]:
     """Return the days that people may name as a contract's expiry, the most likely one first.
 

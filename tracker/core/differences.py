@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
 from tracker.core.alert_updates import EventKind, TrackerEvent
-from tracker.core.contracts import days_of
+from tracker.core.contracts import is_expiring
 from tracker.core.journal_entries import AdjustmentTold, PositionChanged
 from tracker.core.lot_changes import stand_of
 from tracker.core.model import ZERO, Contract, Frame, Moment
@@ -372,9 +372,7 @@ class Differences:
         )
 
     def _settles(self, seen: Difference, holding: Holding, snapshot: Snapshot, swept: int) -> bool:
-        # AM-settled contracts trade last on the evening before the day that their symbol says.
-        days = days_of(holding.contract) if holding.contract.is_option else ()
-        if days and days[0] <= snapshot.asked.time.astimezone(self._zone).date():
+        if is_expiring(holding.contract, snapshot.asked.time.astimezone(self._zone).date()):
             return False
         wait = VANISHED if seen.vanished else WITNESS
         return swept > seen.seen.seq and snapshot.ended.time - seen.seen.time >= wait

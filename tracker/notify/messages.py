@@ -271,8 +271,8 @@ def _unexplained(event: Mapping[str, JsonValue]) -> str:
         )
     note = f"; {event['note']}" if event.get("note") else ""
     return (
-        f"NEEDS YOU (unexplained): {what}: {held}{note}; a second answer settles it, and"
-        f" `tracker adjust {event.get('con_id')} --note TEXT` names the cause"
+        f"NEEDS YOU (unexplained): {what}: {held}{note}; `tracker inbox` says"
+        f" what settles it, and `tracker adjust {event.get('con_id')} --note TEXT` names the cause"
     )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.alert_updates import instant, number
 from tracker.core.audit.discrepancies import add_up
+from tracker.core.contracts import is_expiring
 from tracker.core.differences import contract_of, leads_to, not_listed, settled_of
 from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract
@@ -175,6 +176,9 @@ def difference_json(state: LedgerState, one: Difference) -> Json:
     holding = _holding(state, f"{one.account} {one.con_id}")
     likely = "; a day is unproven, so missed fills are the likely cause" if one.after_gap else ""
     ours = number(holding.held - holding.pending)
+    settled = "it is settled once a second answer agrees"
+    if is_expiring(holding.contract, one.seen.time.date()):
+        settled = "from its expiry day on it is settled only once that day is over and two answers lack it"
     return {
         "account": one.account,
         **contract_json(holding.contract),
@@ -183,7 +187,7 @@ def difference_json(state: LedgerState, one: Difference) -> Json:
         "seen_at": instant(one.seen.time),
         "after_gap": one.after_gap,
         "says": f"the broker holds {number(holding.held - holding.pending + one.amount)},"
-        f" {add_up(holding.base)} {ours}{likely}; it is settled once a second answer agrees",
+        f" {add_up(holding.base)} {ours}{likely}; {settled}",
     }
 
 

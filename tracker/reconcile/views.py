@@ -25,6 +25,7 @@ from tracker.core.audit.inputs import (
     StoreView,
     UndecodableView,
 )
+from tracker.core.contracts import is_expiring
 from tracker.core.differences import not_listed
 from tracker.core.expiration_rows import MissingPositions
 from tracker.core.expirations import APART
@@ -132,6 +133,7 @@ def _held(state: LedgerState, booked: Sequence[BookedExecution], now: datetime) 
             departed=_departs(state, holding, now),
             noticed=_is_noticed(state, holding),
             managed=is_managed(state, holding.account),
+            expiring=is_expiring(holding.contract, now.date()),
         )
 
 

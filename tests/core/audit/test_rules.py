@@ -126,6 +126,20 @@ def test_note_is_taken_where_the_tracker_saw_it(quantity: int, *, noticed: bool)
     assert ("once a running tracker has" in found.next_step) is not noticed
 
 
+@pytest.mark.parametrize(
+    ("quantity", "step"),
+    [
+        (0, "its alerts close once its expiry day is over and two answers agree, or by"),
+        (7, "alerts follow it only by its cause, as its expiry day has come; name the cause with"),
+    ],
+)
+def test_step_from_the_expiry_day_on(quantity: int, step: str) -> None:
+    """A second answer settles nothing of an option that may expire."""
+    world = all_agrees().broker_holds(NVDA, quantity)
+    found = only(world.with_held(NVDA, lambda held: replace(held, expiring=True)))
+    assert found.next_step.startswith(step)
+
+
 def test_sold_more_than_the_fills_brought() -> None:
     """15 more than the fills brought were sold with them: the sum named is that of the fills."""
     nothing = {"quantity": Decimal(0), "executed": None, "owned": (), "pending": Decimal(15)}

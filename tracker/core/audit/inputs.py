@@ -57,6 +57,8 @@ class HeldView(Struct, frozen=True):
     confirm it."""
     managed: bool = True
     """Whether the newest login manages the account; the broker answers nothing about other accounts."""
+    expiring: bool = False
+    """Whether its expiry day has come: then a difference is settled by its end or a named cause only."""
 
     @property
     def key(self) -> tuple[str, int]:

@@ -32,6 +32,11 @@ from tracker.core.audit.side_by_side import SideBySide, root
 from tracker.core.model import ZERO, AlertId, CompletedOrder, Execution
 
 _APPLY: Final = "`tracker reconcile --apply`"
+_AGREED: Final = "a second answer agrees, five minutes later"
+_FOLLOWS: Final = {
+    False: "alerts follow it once a second answer agrees",
+    True: "alerts follow it only by its cause, as its expiry day has come",
+}
 _REPORT: Final = "this is a mistake of the tracker: report it, with a copy of the journal"
 _KINDS: Final = list(DiscrepancyKind)
 
@@ -238,11 +243,12 @@ def _position_differs(held: HeldView, quantity: Decimal, *, silent: bool) -> Dis
             DiscrepancyKind.POSITION_DIFFERS,
             _subject(held),
             f"the broker holds {quantity}, {add_up(held.base)} {held.quantity - held.pending}{whose}",
-            "alerts follow it once a second answer agrees; name the cause with"
+            f"{_FOLLOWS[held.expiring]}; name the cause with"
             f" {_noted(held)} (--split, --becomes and --moved at any time), or bring"
             " missed fills with `tracker reconcile --flex FILE`",
         )
-    step = f"its alerts close once a second answer agrees, five minutes later, or by {_noted(held)}"
+    when = "its expiry day is over and two answers agree" if held.expiring else _AGREED
+    step = f"its alerts close once {when}, or by {_noted(held)}"
     if held.departed:
         step = f"{_APPLY} closes its alerts"
     elif silent:
