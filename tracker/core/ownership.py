@@ -66,7 +66,7 @@ from tracker.core.state_rows import (
     owners_key,
     owners_of,
 )
-from tracker.core.succession import without_namesake
+from tracker.core.succession import is_dated, without_namesake
 
 
 class Circumstances(NamedTuple):
@@ -164,14 +164,17 @@ class Ownership:
 
     def _without_namesakes(self, frame: Frame, execution: Execution, order: OrderOwners) -> OrderOwners:
         """Return an order with former names for owners whose identity another contract's record has now."""
+        renamed = False
         for alert, rule in order.match.alerts if isinstance(order.match, Matched) else ():
-            if rule not in (Rule.ORDER_REF, Rule.PERSON):
+            # Every following fill comes here; the identity of an alert with a time of creation is its own.
+            if rule not in (Rule.ORDER_REF, Rule.PERSON) and not is_dated(alert):
                 known = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
                 now = self._records.find(execution, alert)
                 if (former := without_namesake(known, now, execution.contract, frame.seq)) is not None:
                     self._state.put(ALERTS, former)
                     self._orders.rename(order.order, alert, former.alert)
-        return self._orders.known(execution) or order
+                    renamed = True
+        return (self._orders.known(execution) or order) if renamed else order
 
     def _first_of(self, order: OrderOwners, execution: Execution) -> Execution:
         """Return the order's first fill, which may be the new one."""

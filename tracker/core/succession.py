@@ -132,10 +132,11 @@ def without_namesake(
 ) -> AlertState | None:
     """Return an alert by its former name, if another contract's record has its identity; None if not.
 
-    A rule matched the alert with the contract. `now` is the record that the store has; see `former_name`.
+    The alert is one without a time of creation, which a rule matched with the contract. `now` is the record
+    that the store has; see `former_name`.
     """
     latest = now or known.record
-    if is_dated(known.alert) or latest is None or speaks_of(contract, latest) is not None:
+    if latest is None or speaks_of(contract, latest) is not None:
         return None
     mine = known.record is not None and speaks_of(contract, known.record) is not None
     return AlertState(former_name(known.alert, newest), record=known.record if mine else None)
