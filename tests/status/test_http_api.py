@@ -265,6 +265,10 @@ def test_every_loopback_name_is_served(host: str) -> None:
         "[::1",
         "[evil]",
         "a@b:c@127.0.0.1x",
+        "evil.example@127.0.0.1",
+        "evil.example\\@127.0.0.1",
+        "127.0.0.1/evil.example",
+        "localhost#evil.example",
     ],
 )
 def test_foreign_host_name_is_refused(host: str) -> None:

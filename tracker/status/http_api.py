@@ -304,7 +304,8 @@ def _names_loopback(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname
     except ValueError:
         return False
-    return name is not None and is_loopback(name)
+    # No browser and no curl writes a user or a path into this header; what is read of them may be any part.
+    return name is not None and is_loopback(name) and not set(host) & set("@/\\?#")
 
 
 def _port_of(headers: Mapping[str, str]) -> str:
