@@ -112,6 +112,20 @@ def test_other_file_is_refused(tmp_path: Path) -> None:
         Journal(path)
 
 
+@pytest.mark.parametrize("read_only", [False, True])
+def test_database_of_another_program_is_refused(tmp_path: Path, read_only: bool) -> None:
+    """It is neither read as a journal nor given tables."""
+    path = tmp_path / "cookies.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE cookies (name TEXT)")
+        db.execute("PRAGMA user_version = 3")
+    before = path.read_bytes()
+    with pytest.raises(JournalFailed, match=r"is the database of another program, .*; set stores\.journal"):
+        Journal(path, read_only=read_only)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["cookies.sqlite"]
+
+
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     """A folder that does not exist is named."""
     with pytest.raises(

@@ -145,6 +145,7 @@ def open_file(path: Path, *, read_only: bool) -> tuple[sqlite3.Connection, Upgra
         upgrade = None
         try:
             _check_whole(db, path)
+            _check_own(db, path)
             if not read_only:
                 make_durable(db, path)
                 upgrade = _migrate(db, path)
@@ -315,6 +316,16 @@ def _keep_old_form(db: sqlite3.Connection, path: Path, version: int) -> Path:
 def _check_whole(db: sqlite3.Connection, path: Path) -> None:
     if db.execute("PRAGMA application_id").fetchone()[0] == MIXED:
         raise JournalFailed(f"the journal {path} was overwritten while a tracker ran; {MIXED_NEXT_STEP}")
+
+
+def _check_own(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse another program's database, into which our tables would be written."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and not tables & {"frames", "executions"}:
+        raise JournalFailed(
+            f"{path} is the database of another program, not a journal; set stores.journal to a file of the"
+            " tracker's own"
+        )
 
 
 def _check_version(db: sqlite3.Connection, path: Path) -> None:

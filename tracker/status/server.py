@@ -386,6 +386,8 @@ def _next_step(error: OSError) -> str:
         return "set status.host to a name or an address of this machine"
     if error.errno == errno.EACCES:
         return "choose a port above 1023"
+    if error.errno == errno.EMFILE:
+        return "let the tracker open more files (ulimit -n)"
     return "end what listens there, or choose another port"
 
 
