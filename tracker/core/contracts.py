@@ -46,6 +46,7 @@ def is_expiring(contract: Contract, day: date) -> bool:
     return bool(days) and days[0] <= day
 
 
+@lru_cache(4096)
 def days_of(contract: Contract) -> tuple[date, ...]:
     """Return the days that people may name as a contract's expiry, the most likely one first.
 

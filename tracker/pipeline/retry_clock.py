@@ -155,10 +155,14 @@ class SeenRecords:
 
         The time is given by this host's clock as it is set now.
         """
-        clock, now = self._state.get(CLOCK, "last"), self._now()
+        clock = self._state.get(CLOCK, "last")
         if alert.created_at is not None:
-            created_at = as_shown_now(alert.created_at, clock, now)
+            # Each candidate of each fill comes here, and the clock is hardly ever set.
+            if clock is None or not clock.earlier:
+                return alert
+            created_at = as_shown_now(alert.created_at, clock, self._now())
             return alert if created_at == alert.created_at else replace(alert, created_at=created_at)
+        now = self._now()
         at = as_shown_now(self._seen_at(alert) or now, clock, now)
         return replace(self._as_of(at, alert), first_seen=at)
 
