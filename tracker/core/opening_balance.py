@@ -114,9 +114,11 @@ def is_in_baseline(booked: BookedExecution, holding: Holding) -> bool:
 def _is_behind(versions: Iterable[BookedExecution], asked: Moment, ended: Moment) -> bool:
     """Return whether an execution was made after an answer; then its corrections were made after it too.
 
-    A first version that is pushed after its correction proves nothing.
+    A first version that is pushed after its correction proves nothing, and a report's version has no arrival
+    of its own where the gateway reported the execution.
     """
     rows = list(versions)
+    rows = [row for row in rows if row.source is not Source.FLEX] or rows
     first = min(row.seq for row in rows)
     contained = [is_contained(row, asked, ended) for row in rows]
     return True not in contained and any(
