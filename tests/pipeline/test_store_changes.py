@@ -386,6 +386,22 @@ def test_successor_that_came_and_went_is_known_by_its_note(tmp_path: Path) -> No
         assert quantity(desk) == 4
 
 
+def test_successor_takes_over_nothing_of_another_contract_that_waited(tmp_path: Path) -> None:
+    """An alert has 4 of another strike by reference. Its order closed 1 of 4 that are short for nobody.
+
+    A record of that strike is there while 5 more of the order wait, which open 2. It takes over the 4.
+    """
+    other = replace(NVDA, con_id=700100300, strike=Decimal(130))
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose()}}) as desk:
+        desk.tell(execution(exec_id(1), -4, at=-900, perm_id=901))
+        desk.tell(execution(exec_id(2), 1, at=1, perm_id=902))
+        name = f"{ROBIN}/NVDA"
+        desk.tell(execution(exec_id(3), 4, at=2, perm_id=903, contract=other, order_ref=name))
+        desk.append(execution(exec_id(4), 5, at=9, perm_id=902))
+        put(desk, loose(strike="130") | {"created_at": NEWER})
+        assert quantity(desk) == 4
+
+
 def test_alert_found_when_nothing_is_left(tmp_path: Path) -> None:
     """Noted once, with nothing given; a process that starts again does not note it again."""
     with Desk(tmp_path, {}) as desk:

@@ -428,17 +428,21 @@ class Ownership:
         """Give what is left of a record's lots to its successor; return whether there was anything.
 
         `whole`: the successor is the same alert, which keeps all it had, even if that is closed; later fills
-        of its orders are its own too. `told`: what it said, if the store lacks it by now.
+        of its orders are its own too. `told`: what it said; by that it gets nothing of another contract, of
+        which the record may own lots only by now.
         """
+        gone = self._state.get(ALERTS, alert_text(old)) or AlertState(old)
         handed = False
         for key in contracts:
             holding = self._positions.with_all_booked(key)
             mine = [each for each in holding.alerts if each.alert == old] if holding is not None else []
             if holding is None or not (mine and (mine[0].quantity or whole)):
                 continue
-            handed = True
             last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))
             assert last is not None, "a position names an execution of the state"
+            if told and not whole and self._records.among([told], gone, last.execution) is None:
+                continue
+            handed = True
             self._records.remember(last.execution, new, told)
             orders = {lot.order for lot in holding.lots if old in lot.owners}
             if whole:

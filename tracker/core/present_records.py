@@ -57,7 +57,7 @@ class PresentRecords:
             after = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
             there = self.find(execution, new) or self._same_alert(execution, after)
             record = there or after.record
-            if row.record and record and self._continues([record], row, execution) is None:
+            if row.record and record and self.among([record], row, execution) is None:
                 break
             owner, row = new if there is not None else owner, after
         return owner
@@ -78,8 +78,13 @@ class PresentRecords:
         """Return the record that takes over what one that is gone owns of the execution's contract."""
         state = self._state.get(ALERTS, alert_text(gone)) or AlertState(gone)
         there = records_like(self._candidates(execution), gone, [execution.contract], self._names)
-        found = self._continues(there, state, execution)
+        found = self.among(there, state, execution)
         return None if found is None else found.id
+
+    def among(self, alerts: Collection[Alert], gone: AlertState, execution: Execution) -> Alert | None:
+        """Return which of these takes over what a record that is gone owns of the execution's contract."""
+        named = contracts_named(self._state, execution.account, gone, alerts)
+        return successor_among(alerts, gone, execution.contract, named)
 
     def is_same_alert(self, execution: Execution, gone: AlertId, new: AlertId) -> bool:
         """Return whether a record of the store is the same alert as one that is gone."""
@@ -92,8 +97,3 @@ class PresentRecords:
         there = records_like(self._candidates(execution), gone.alert, [execution.contract], self._names)
         named = contracts_named(self._state, execution.account, gone, there)
         return same_alert_among(there, gone, [execution.contract, *named])
-
-    def _continues(self, alerts: Collection[Alert], gone: AlertState, execution: Execution) -> Alert | None:
-        """Return which of these takes over what a record that is gone owns of the execution's contract."""
-        named = contracts_named(self._state, execution.account, gone, alerts)
-        return successor_among(alerts, gone, execution.contract, named)
