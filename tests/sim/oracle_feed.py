@@ -76,8 +76,8 @@ class Look(NamedTuple):
 
     behind: int
     """The last frame that was journalled by then."""
-    known: facts.Known
-    """What it could find something for, by the frames decided then."""
+    known: facts.Known | None
+    """What it could find something for; None while that is what is known now."""
 
 
 class OracleFeed:
@@ -148,6 +148,7 @@ class OracleFeed:
     def stopped(self, at: datetime, noted: int) -> None:
         """End a process; what it found by looking through the stores lasts only if it was `noted`."""
         self._note_look(at, noted)
+        self._keep_what_is_known()
         self._open_looks = [look for look in self._open_looks if look.behind < noted]
         self._looks_before = len(self._open_looks)
         if self._answers is not None:
@@ -164,12 +165,24 @@ class OracleFeed:
             # What an earlier process noted is decided by what stands there now.
             self._look(at, journalled.decided)
         self._note_look(at, journalled.noted)
+        self._keep_what_is_known()
         self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
-        self._open_looks.append(Look(journalled.last, self._oracle.known()))
+        self._looks_through(journalled)
 
     def compared(self, journalled: Journalled) -> None:
         """Take in that the tracker looks through what it read, once more."""
-        self._open_looks.append(Look(journalled.last, self._oracle.known()))
+        self._looks_through(journalled)
+
+    def _looks_through(self, journalled: Journalled) -> None:
+        self._open_looks.append(Look(journalled.last, None))
+        if journalled.last > journalled.decided:
+            self._keep_what_is_known()
+
+    def _keep_what_is_known(self) -> None:
+        """Keep for each open look what it could find something for, before that changes."""
+        if any(look.known is None for look in self._open_looks):
+            known = self._oracle.known()
+            self._open_looks = [Look(look.behind, look.known or known) for look in self._open_looks]
 
     def _note_look(self, at: datetime, noted: int) -> None:
         """Take in what the last look found, where it is written down and waits to be decided."""
@@ -213,9 +226,10 @@ class OracleFeed:
             due = [look for look in self._open_looks if look.behind <= cursor]
             self._open_looks = self._open_looks[len(due) :]
             self._looks_before = max(self._looks_before - len(due), 0)
-            orders = frozenset[facts.OrderKey]().union(*(look.known.orders for look in due))
-            alerts = frozenset[int]().union(*(look.known.alerts for look in due))
-            known = facts.Known(orders, alerts)
+            seen = [look.known for look in due if look.known is not None]
+            orders = frozenset[facts.OrderKey]().union(*(each.orders for each in seen))
+            alerts = frozenset[int]().union(*(each.alerts for each in seen))
+            known = facts.Known(orders, alerts) if len(seen) == len(due) else None
             self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, known=known))
 
     def commit(
