@@ -186,6 +186,14 @@ def test_corporate_action_is_told(desk: FlexDesk, quantity: str, proven: bool) -
         assert (event["day"], event["quantity"]) == ("2025-11-18", 30)
 
 
+def test_event_without_symbol_is_named_by_its_conid(desk: FlexDesk) -> None:
+    nameless = {name: value for name, value in SPLIT.items() if name not in ("symbol", "underlyingSymbol")}
+    rows = elements("CorporateAction", [nameless | {"quantity": "30"}])
+    others = f"<CorporateActions>{rows}</CorporateActions>"
+    (event,) = desk.plan(statement(first=TUESDAY, last=WEDNESDAY, others=others)).to_json()["events"]
+    assert event["contract"] == "conid 4815747"
+
+
 def test_absent_sections_are_told(desk: FlexDesk) -> None:
     """A person learns what this report cannot tell."""
     answer = desk.take_in(of_tuesday(trade())).to_json()

@@ -30,6 +30,7 @@ from tracker.core.journal_entries import (
     PositionChanged,
 )
 from tracker.core.login_policy import kind_of
+from tracker.core.model import Contract
 from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS
 from tracker.gateway.flex import FlexReport, Statement
 from tracker.gateway.flex_bookings import root_of
@@ -127,16 +128,21 @@ class FlexImport:
 def _event_json(event: PositionEvent) -> Json:
     return {
         "account": event.account,
-        "contract": contract_json(event.contract)["contract"],
+        "contract": _name_of(event.contract),
         "con_id": event.contract.con_id,
         "cause": event.cause,
         "quantity": number(event.quantity),
         "ratio": number(event.ratio),
-        "becomes": None if event.becomes is None else contract_json(event.becomes)["contract"],
+        "becomes": None if event.becomes is None else _name_of(event.becomes),
         "other_account": event.other_account or None,
         "day": None if event.day is None else event.day.isoformat(),
         "transaction_id": event.transaction,
     }
+
+
+def _name_of(contract: Contract) -> str:
+    """Name the contract of an event; by its conid where the section has no Symbol."""
+    return str(contract_json(contract)["contract"]) if contract.symbol else f"conid {contract.con_id}"
 
 
 def _cancel_json(row: Row) -> Json:
