@@ -148,3 +148,12 @@ def test_gateway_that_does_not_run_yet_is_started_next(tmp_path: Path) -> None:
 
 def test_run_without_settings_names_init(tmp_path: Path) -> None:
     assert "`tracker init` makes one" in tracker(tmp_path, "run", code=2)
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A name that is too long, and below the home of a user who does not exist."""
+    told = tracker(tmp_path, "init", "--yes", "n" * 300, code=1)
+    assert told.strip().endswith("cannot be made: File name too long; name another folder")
+    (tmp_path / "~nobody-here").write_text("no folder")
+    told = tracker(tmp_path, "init", "--yes", "~nobody-here/tracker", code=1)
+    assert told.strip().endswith("~nobody-here/tracker cannot be made: Not a directory; name another folder")

@@ -116,6 +116,17 @@ def test_missing_folder_ends_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert line.startswith("settings.toml: [stores] alerts: the folder ")
 
 
+@pytest.mark.parametrize("command", ["status", "init", "flex check report.xml"])
+def test_deleted_working_folder_is_named(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal may still stand in a folder that was removed."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the working directory is gone; change to another" in refusal(capsys, *command.split())
+
+
 def test_flags_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flags reach the settings wherever they stand."""
     seen: list[Settings] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,9 +86,9 @@ def _init(arguments: Arguments) -> int:
                 " and edit that file afterwards"
             ],
         )
-    folder = Path(own.folder).expanduser().absolute()
+    folder = Path(os.path.expanduser(own.folder)).absolute()
     path = folder / "settings.toml"
-    if path.exists():
+    if os.path.exists(path):
         raise Refusal(
             BAD_USAGE,
             [
@@ -100,7 +101,7 @@ def _init(arguments: Arguments) -> int:
 
     text = settings_text(given)
     folders = [folder, folder / "data", (folder / str(given["stores", "alerts"])).parent]
-    missing = [each for each in dict.fromkeys(folders) if not each.is_dir()]
+    missing = [each for each in dict.fromkeys(folders) if not os.path.isdir(each)]
     answer: dict[str, Any] = {
         "done": not own.dry_run,
         "settings": str(path),
@@ -183,7 +184,7 @@ def _value(question: Question, typed: str, folder: Path) -> str | int | Sequence
 
 def _alerts(typed: str, folder: Path) -> str:
     """Return the path of the alerts, relative where it is in the folder of the settings."""
-    path = folder / Path(typed).expanduser()
+    path = folder / os.path.expanduser(typed)
     path = path if path.suffix == ".json" else path / _ALERTS
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 

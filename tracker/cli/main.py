@@ -73,6 +73,7 @@ def _dispatch(argv: Sequence[str]) -> int:
         return _about_itself(name, rest)
     arguments = _parse(name, command, rest)
     try:
+        _check_working_folder(name)
         return command.run(arguments)
     except Refusal as refusal:
         if not command.reads or not arguments.own.as_json:
@@ -86,6 +87,16 @@ def _refuse_bytes(argv: Sequence[str]) -> None:
         # Python writes a byte that is no UTF-8 as half of a surrogate pair.
         if any("\ud800" <= letter <= "\udfff" for letter in text) and not os.path.lexists(text):
             raise Refusal(BAD_USAGE, [f"tracker: {text!r} is not UTF-8; write it in UTF-8"])
+
+
+def _check_working_folder(name: str) -> None:
+    """Refuse a working directory that was removed, from which every relative path would start."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise Refusal(
+            BAD_USAGE, [f"tracker {name}: the working directory is gone; change to another"]
+        ) from None
 
 
 def _about_itself(name: str, rest: Sequence[str]) -> int:
