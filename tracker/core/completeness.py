@@ -44,6 +44,9 @@ from tracker.core.state_rows import Gap, GapEnd, LoginState, Snapshot, VerifiedU
 REACH: Final = timedelta(minutes=5)
 """How long before a day's end its last proof may lie: the link was up since, and sweeps come on a timer."""
 
+LONGEST_PAUSE: Final = timedelta(days=400)
+"""The most days that become gaps at once; a Flex report reaches no further back."""
+
 BROKEN: Final = frozenset({1100, 2110})
 RESTORED: Final = frozenset({1101, 1102})
 
@@ -194,6 +197,11 @@ class Completeness:
         now = self._at(frame)
         if judged is None or now < self._judge_again:
             return []
+        if self._day(now) - judged > LONGEST_PAUSE:
+            if self._day(frame.received_at) - judged <= LONGEST_PAUSE:
+                # The broker's clock is years ahead of ours: its answer is wrong, until the next one.
+                return []
+            judged = self._day(now) - timedelta(days=1) - LONGEST_PAUSE
         events: list[TrackerEvent] = []
         while (day := judged + timedelta(days=1)) < self._day(now):
             judged = day
