@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -50,5 +51,31 @@ def test_stop_is_quick_when_others_hang(tmp_path: Path) -> None:
             await flood(rig)
             assert await rig.seconds_to_stop() < STOP_SECONDS
             os.close(unread)
+
+    play(tmp_path, story)
+
+
+def test_end_of_its_terminal_stops_it(tmp_path: Path) -> None:
+    """As SIGTERM does: with what it says at the end, and the exit code of a stop."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start()
+        assert await rig.stop(signal.SIGHUP) == 0
+        assert "stopped" in rig.log()
+
+    play(tmp_path, story)
+
+
+def test_nohup_keeps_it_running(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        rig.prefix = ["nohup"]
+        await rig.start()
+        assert rig.process is not None
+        rig.process.send_signal(signal.SIGHUP)
+        rig.gateway.fill(rig.gateway.order(CALL, "BUY", 2, limit="2"))
+        await rig.until(lambda: rig.read()["open"])
+        assert await rig.stop() == 0
 
     play(tmp_path, story)
