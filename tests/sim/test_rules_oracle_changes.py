@@ -433,3 +433,17 @@ def test_no_sweep_lacks_what_could_not_be_read() -> None:
     day.sweep()
     day.fill(STK, 4, 200, at=-30, live=False)
     assert not day.right().openings[ACC, 7].confirmed
+
+
+def test_correction_of_what_never_came_leaves_what_was_before_an_adjustment() -> None:
+    """8 were held, 1 is bought, 3 more come, as two answers agree; then a missed fill is corrected to 2."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({STK: 8, OTHER: 1})
+    day.fill(STK, 1)
+    for _ in range(2):
+        day.wait(61)
+        day.answer({STK: 12, OTHER: 1})
+    day.fill(STK, 2, exec_id="0000e0d5.00000077.01.02")
+    day.answer({STK: 14, OTHER: 1})
+    right = day.right()
+    assert seen(right.openings[ACC, 7].quantity, right.positions[ACC, 7]) == (8, 14)

@@ -37,12 +37,16 @@ class Heard:
     number among all that arrived."""
 
     until: int | None = None
-    """What came unreadable is asked for up to here, as a count of what arrived; None where it always is."""
+    """What came unreadable, or not at all, is asked for up to here, as a count of what arrived; None where
+    it always is."""
 
-    def is_read_too_late(self, fact: Fact) -> bool:
-        """Return whether an execution had come unreadable, and was read only behind the first adjustment."""
+    def is_heard_too_late(self, fact: Fact) -> bool:
+        """Return whether an execution had come unreadable, or not at all, and was read behind an adjustment.
+
+        Of one that never came only a correction did.
+        """
         first = next(iter(fact.versions))
-        return self.is_late(fact, first) and self.came_unread(fact, first)
+        return self.is_late(fact, first) and (first > 1 or self.came_unread(fact, first))
 
     def is_late(self, fact: Fact, version: int) -> bool:
         return self.until is not None and fact.arrived[version] > self.until

@@ -86,7 +86,7 @@ class Openings:
         """Return the opening balance; `moved` is what came from other accounts and contracts.
 
         `adjusted` counts what had arrived by the first adjustment in force: from there on the broker's word
-        counts, and what had come unreadable and is read later puts nothing before it in doubt.
+        counts, and what had come unreadable, or not at all, puts nothing before it in doubt if read later.
         """
         if holding in self._told:
             return Opening(self._told[holding], True)
@@ -94,7 +94,7 @@ class Openings:
         facts = [
             fact
             for fact in self._facts
-            if fact.order.holding == holding and not self._heard.is_read_too_late(fact)
+            if fact.order.holding == holding and not self._heard.is_heard_too_late(fact)
         ]
         for certain in (True, False):
             usable = [one for one in self._answers if not certain or one.certain_of(holding)]
