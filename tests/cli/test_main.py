@@ -168,6 +168,16 @@ def test_daemon_refusal_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "busy"
 
 
+def test_answer_of_another_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """The running tracker's answer lacks a field: no traceback, and JSON shows the answer as it is."""
+    line = b'{"ok": true, "schema": 1, "exec_id": "a"}\n'
+    with listener(line, line) as (port, _):
+        told = refusal(capsys, "dismiss", "1", f"--status.port={port}", code=1)
+        assert told.startswith("the answer cannot be shown: the running tracker is of another version")
+        assert main.main(["dismiss", "1", "--json", f"--status.port={port}"]) == 0
+    assert json.loads(capsys.readouterr().out)["exec_id"] == "a"
+
+
 def test_missing_daemon_is_exit_3(capsys: pytest.CaptureFixture[str]) -> None:
     """A daemon that is not there is exit code 3."""
     line = refusal(capsys, "status", f"--status.port={free_port()}", code=3)

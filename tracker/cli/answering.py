@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 STORE_FAILED: Final = 5
 """A store is unreadable, locked or full, or an append failed."""
 
+_OTHER_VERSION: Final = (
+    "the answer cannot be shown: the running tracker is of another version, or another program listens on"
+    " status.port; `tracker why` shows what was done, and after an upgrade start the tracker again"
+)
+
+
+class _DaemonAnswer(dict[str, Any]):
+    """Mark an answer of another process, which may lack what this version expects."""
+
+
 Ask = Callable[["Settings"], dict[str, Any]]
 InWords = Callable[["TextTable", Mapping[str, Any]], str]
 
@@ -49,9 +59,10 @@ def answer(
     from tracker.queries.text import TextTable
     from tracker.status.protocol import SCHEMA
 
-    refusal = None
+    refusal, found = None, {}
     try:
-        answer = {"ok": True, "schema": SCHEMA, **ask(settings)}
+        found = ask(settings)
+        answer = {"ok": True, "schema": SCHEMA, **found}
     except Exception as error:
         # Any other exception is a bug of ours and is raised unchanged.
         refusal = _refusal_of(error)
@@ -63,7 +74,13 @@ def answer(
 
         say_data(json.dumps(answer, indent=2))
     elif refusal is None:
-        if text := in_words(TextTable(settings.login_zone()), answer):
+        try:
+            text = in_words(TextTable(settings.login_zone()), answer)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            if not isinstance(found, _DaemonAnswer):
+                raise
+            raise Refusal(FAILED, [_OTHER_VERSION]) from None
+        if text:
             say(text)
     else:
         raise Refusal(refusal[0], [str(answer["error"]["message"])])
@@ -128,7 +145,7 @@ def through_daemon(
                 f"{locked}; it cannot be asked over its status socket: {'; '.join(unreachable.lines)}"
             ) from None
     if answer.get("ok"):
-        return answer
+        return _DaemonAnswer(answer)
     error = answer.get("error")
     if not isinstance(error, dict):
         raise Refusal(FAILED, [f"the tracker refused: {error}"])
