@@ -324,6 +324,17 @@ def test_undated_record_of_another_contract_shows_no_fill(tmp_path: Path, copied
         assert notes(desk) == [RecordReplaced, RecordGone, RecordCopied]
 
 
+def test_namesake_whose_fill_waited_has_that_alone(tmp_path: Path) -> None:
+    """An undated alert has 4. A record of another contract is written in its place while its own 3 wait."""
+    other = replace(NVDA, con_id=700100300, right="P", strike=Decimal(120))
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose() | {"created_at": None}}}) as desk:
+        desk.tell(buy(1, 4))
+        desk.append(execution(exec_id(2), 3, at=9, perm_id=902, contract=other))
+        put(desk, loose(side="P", strike="120") | {"created_at": None})
+        desk.run_pump()
+        assert (quantity(desk), read(desk)["open"]) == (3, True)
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_order_of_an_undated_alert_follows_no_namesake(tmp_path: Path, there: bool) -> None:
     """4 are short for nobody; an undated alert's order buys 1. A record of another contract gets its name.

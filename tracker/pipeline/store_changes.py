@@ -227,7 +227,8 @@ class StoreChanges:
             return [RecordBack(alert_state.alert)]
         # Without a creation time the contract is part of the identity, and the contract is another now.
         there = RecordCopied if positions_of(self._state, alert_state) else RecordBack
-        replaced = RecordReplaced(alert_state.alert, former, (), WHOLE)
+        was = "" if alert_state.record is None else _as_text(alert_state.record)
+        replaced = RecordReplaced(alert_state.alert, former, (), WHOLE, was)
         return [replaced, RecordGone(former), there(alert_state.alert)]
 
     def _former(self, alert_state: AlertState) -> AlertId | None:
