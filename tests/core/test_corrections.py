@@ -27,7 +27,7 @@ from tests.support.facts import (
     unmatched,
     untouched,
 )
-from tracker.core.alert_updates import ClosingPolicy, EventKind
+from tracker.core.alert_updates import ClosingPolicy, EventKind, settle_reopened
 from tracker.core.model import (
     AlertId,
     Contract,
@@ -117,6 +117,7 @@ def test_reopened_record_needs_nobody_once_that_is_settled(how: str) -> None:
     story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
     story.tell(execution(exec_id(1, 2), 5))
     story.note(Source.STORE, "gone", *alert_fields(ALERT))
+    settle_reopened(story.state, SUCCESSOR)
     assert booked(story, exec_id(2)).attention is Attention.REOPENED
     if how == "sold":
         story.tell(execution(exec_id(3), -1, at=20, perm_id=190))

@@ -183,3 +183,10 @@ def test_contradictory_record_takes_what_it_speaks_of() -> None:
 def test_names_are_compared_in_any_spelling() -> None:
     alert = AlertId("prof-and-kian-alerts", "nvda", CREATED, None)
     assert same_name(alert, GONE.alert, NVDA_CALL, AlerterNames())
+
+
+def test_undated_record_that_was_never_read_is_no_other() -> None:
+    """Without a time of creation the contract belongs to the identity, and what it named is unknown."""
+    gone = AlertState(GONE.alert._replace(created_at=""))
+    now = replace(option_alert(), id=gone.alert, created_at=None)
+    assert same_alert_among([now], gone, [NVDA_CALL]) is None

@@ -244,6 +244,18 @@ def test_successor_has_what_a_bust_opens_again() -> None:
     assert quantity(story, SUCCESSOR) == 6
 
 
+def test_successor_has_nothing_of_a_round_trip_before_it() -> None:
+    """It took over 2 of one contract; of the other all was sold before, at a price corrected later."""
+    story = DatedStory()
+    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
+    sale = execution(exec_id(2), -4, at=9, perm_id=189)
+    story.tell(execution(exec_id(1), 4), sale, execution(exec_id(3), 2, at=9, perm_id=190, contract=other))
+    story.created[SUCCESSOR] = 300
+    take_over(story, ALERT, SUCCESSOR)
+    story.tell(replace(sale, exec_id=exec_id(2, 2), price=Decimal(3)))
+    assert quantity(story, SUCCESSOR) == 2
+
+
 def test_late_fill_is_the_successors_whose_conid_changed() -> None:
     """It took over 2 of another order, was respelled, and lost its conid: it is the same alert (rule 2.3)."""
     story = DatedStory()

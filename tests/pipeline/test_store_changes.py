@@ -335,6 +335,13 @@ def test_namesake_whose_fill_waited_has_that_alone(tmp_path: Path) -> None:
         assert (quantity(desk), read(desk)["open"]) == (3, True)
 
 
+def test_order_of_an_undated_alert_follows_it(tmp_path: Path) -> None:
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose() | {"created_at": None}}}) as desk:
+        desk.tell(execution(exec_id(1), 1, at=1, perm_id=902))
+        desk.tell(execution(exec_id(2), 5, at=2, perm_id=902))
+        assert quantity(desk) == 6
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_order_of_an_undated_alert_follows_no_namesake(tmp_path: Path, there: bool) -> None:
     """4 are short for nobody; an undated alert's order buys 1. A record of another contract gets its name.
