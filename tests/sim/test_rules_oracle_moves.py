@@ -87,6 +87,16 @@ def test_move_told_while_an_answer_is_under_way() -> None:
     assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (10, 0)
 
 
+def test_move_told_in_the_second_of_an_answer() -> None:
+    """2 are listed in the other account; a move that no answer shows is told behind that: 10 come to them."""
+    day = bought_ten()
+    day.answer({STK: 10, (ACC2, STK): 2, OTHER: 1})
+    day.now += timedelta(milliseconds=400)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    right = day.right()
+    assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (12, 2)
+
+
 def test_moved_to_another_account_and_contract() -> None:
     new = Contract(8, "TSLB")
     day = bought_ten()

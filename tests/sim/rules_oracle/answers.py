@@ -154,9 +154,10 @@ class Answer:
     def contains_move(self, moved: MovedIn) -> bool:
         """Tell by the broker's time, as of any adjustment (rule 4.4).
 
-        What was told while it was under way counts as contained, as where a difference is measured.
+        Within a second by what was known first. What was told while it was under way counts as contained,
+        as where a difference is measured.
         """
-        by_then = self.second is not None and moved.time <= self.second
+        by_then = self.second is not None and (moved.time, moved.known_at) <= (self.second, self.asked_at)
         return by_then or self.asked < moved.made <= self.ended
 
     def factor(self, scaled: Sequence[Scaled], time: datetime, key: str = "") -> Decimal:
@@ -173,6 +174,8 @@ class MovedIn:
     quantity: Decimal
     made: int
     """Counts what had arrived when it was told."""
+    known_at: datetime
+    """When the answer that shows it was asked, or it was told; the beginning where a time was told too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,9 @@ class Folds:
 
     def moved_in(self, holding: AccountContract) -> list[MovedIn]:
         """Return what came from other accounts and contracts."""
-        return [MovedIn(one.time, _sum(one.lots), one.made) for one in self._incoming(holding, True)]
+        return [
+            MovedIn(one.time, _sum(one.lots), one.made, one.known_at) for one in self._incoming(holding, True)
+        ]
 
     def _incoming(self, holding: AccountContract, settled: bool) -> list[Arrival]:
         """Return the lots that are moved in, each as it left its source."""
@@ -90,7 +92,10 @@ class Folds:
         )
 
     def _given(self, holding: AccountContract, settled: bool, incoming: list[Arrival]) -> Given:
-        source, moved = self._source, [MovedIn(one.time, _sum(one.lots), one.made) for one in incoming]
+        source, moved = (
+            self._source,
+            [MovedIn(one.time, _sum(one.lots), one.made, one.known_at) for one in incoming],
+        )
         return Given(
             holding,
             source.holdings.opening(holding, moved).quantity,

@@ -435,7 +435,8 @@ class _Fold:
                 )
             lot.owners = {}
             lot.quantity = ZERO
-        arrival = Arrival(adjustment.place, moved, adjustment.cause, kept, adjustment.made)
+        known_at = BEGINNING if adjustment.place.known is None else adjustment.known_at
+        arrival = Arrival(adjustment.place, moved, adjustment.cause, kept, adjustment.made, known_at)
         self._out.outgoing.append((adjustment.target, arrival))
 
     def _note(
