@@ -46,6 +46,15 @@ def test_reference_in_any_spelling() -> None:
         shows(day, B, None)
 
 
+def test_reference_names_a_record_by_its_key() -> None:
+    """The key is SPXW, no ticker of the adjusted contract; the details say SPX, which counts (rule 2.5)."""
+    adjusted = option(111, "SPX", "6600", trading_class="SPX1", local="SPX1  301220C06600000")
+    for ticker, quantity in (("SPX", 1), ("SPXW", None)):
+        day = Day({"demslayer": {"SPXW": no_id(alert(adjusted, ticker=ticker))}})
+        day.fill(adjusted, 1, ref="demslayer/SPXW")
+        shows(day, "demslayer/SPXW", quantity)
+
+
 def test_closing_reference_reads_the_same() -> None:
     """Reference reads the same at a close."""
     brk = option(111, "BRK B", "500", trading_class="BRKB")

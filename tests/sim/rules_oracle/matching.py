@@ -157,9 +157,7 @@ def _by_reference(
     fitting: dict[int, str] = {}
     for alert in named:
         against = contradicts(alert.record, contract)
-        if not reference.names_contract:
-            found.near[alert.number] = "the order's reference names another ticker"
-        elif against:
+        if against:
             found.near[alert.number] = f"the order's reference names the alert, {against}"
         elif alert.record.symbol_key not in contract_tickers(contract):
             # Rule 2.5: its key is one of the contract's tickers, what its details say is none.
