@@ -121,7 +121,7 @@ def test_closed_names_its_cause(details: AlertDetails | None, words: str) -> Non
 def test_orphaned_names_record_and_way_out() -> None:
     told = said(choice().handle(event("orphaned", alert="robin/NVDA", quantity="4"), NOON))
     assert "NEEDS YOU (orphaned): the record robin/NVDA is gone, no other takes over the 4" in told
-    assert "`tracker assign`" in told
+    assert "`tracker inbox`" in told
 
 
 def test_closed_by_sale_for_another_says_so() -> None:

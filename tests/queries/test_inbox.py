@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.answer_rig import ROBIN, Desk, at, buy, loose, rivals
+from tests.support.answer_rig import CREATED, ROBIN, Desk, at, buy, loose, rivals
 from tests.support.facts import ACCOUNT, NVDA, exec_id, execution
 from tracker import wiring
 from tracker.config.loader import load
@@ -173,13 +173,23 @@ def test_record_that_is_gone_while_it_holds_something_is_listed(desk: Desk) -> N
     answer = asked(desk)
     (orphan,) = answer["orphaned"]
     (held,) = orphan["holds"]
-    assert (orphan["alert"], held["quantity"], held["fills"]) == (f"{ROBIN}/NVDA", 4, [exec_id(1)])
+    assert (orphan["alert"], held["quantity"], held["fill"]) == (f"{ROBIN}/NVDA", 4, exec_id(1))
     assert answer["counts"]["orphaned"] == 1
     text = " ".join(TextTable(UTC).inbox(answer).split())
     assert f"{ROBIN}/NVDA: the record is gone while it holds 4 NVDA 2025-11-21 122.5 C, and no other" in text
-    assert "`tracker reconcile --apply` puts the record back" in text
+    assert "`tracker reconcile --apply` puts the record back into an alerts.json that has no other" in text
     assert f"`tracker assign {exec_id(1)} ALERTER/TICKER` gives its order to another alert" in text
     desk.change(lambda alerts: alerts.update(rivals()))
+    assert asked(desk)["orphaned"] == []
+
+
+def test_orphan_is_settled_by_giving_its_order_to_another_alert(desk: Desk) -> None:
+    desk.tell(buy(1, 4), buy(2, 2))
+    desk.change(lambda alerts: alerts.update({ROBIN: {}, "wolf": {"NVDA": loose(strike="130")}}))
+    for number in (1, 2):
+        (orphan,) = asked(desk)["orphaned"]
+        assert orphan["holds"][0]["fill"] == exec_id(number)
+        desk.note(Source.PERSON, "assign", ACCOUNT, exec_id(number), "wolf", "NVDA", CREATED, "")
     assert asked(desk)["orphaned"] == []
 
 

@@ -257,7 +257,7 @@ def _orphaned(event: Mapping[str, JsonValue]) -> str:
     name = event.get("alert")
     return (
         f"NEEDS YOU (orphaned): the record {name} is gone, no other takes over the {event.get('quantity')}"
-        f" that it held; see `tracker why {name}`, and give its fills to another alert with `tracker assign`"
+        f" that it held; `tracker inbox` says how to give that to another alert or put the record back"
     )
 
 

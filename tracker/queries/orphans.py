@@ -28,11 +28,12 @@ def _orphan(state: LedgerState, row: AlertState) -> Json:
 
 
 def _position(row: AlertState, holding: Holding, mine: AlertPosition) -> Json:
-    lots = (lot for lot in holding.lots if row.alert in lot.owners and lot.exec_id)
+    # One is enough to assign its order by; there can be thousands of lots.
+    fills = (lot.exec_id for lot in holding.lots if row.alert in lot.owners and lot.exec_id)
     return {
         "account": holding.account,
         **contract_json(holding.contract),
         "quantity": number(mine.quantity),
         "opened_at": instant(mine.opened_at),
-        "fills": [lot.exec_id for lot in lots],
+        "fill": next(fills, None),
     }

@@ -393,9 +393,12 @@ def _needs(counts: Mapping[str, int]) -> str:
 def _orphan(record: Mapping[str, Any]) -> Iterator[str]:
     """Say what a record that is gone holds, and the two ways out."""
     yield from wrap(f"{record['alert']}: {record['says']}")
-    fill = next((name for each in record["holds"] for name in each["fills"]), None)
-    other = f", or `tracker assign {fill} ALERTER/TICKER` gives its order to another alert" if fill else ""
-    yield from wrap(f"`tracker reconcile --apply` puts the record back{other}", _INDENT)
+    for fill in (each["fill"] for each in record["holds"] if each["fill"]):
+        yield from wrap(f"`tracker assign {fill} ALERTER/TICKER` gives its order to another alert", _INDENT)
+    back = (
+        "`tracker reconcile --apply` puts the record back into an alerts.json that has no other of its name"
+    )
+    yield from wrap(back, _INDENT)
 
 
 def _order(fill: Mapping[str, Any]) -> str:
