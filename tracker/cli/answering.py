@@ -32,8 +32,8 @@ STORE_FAILED: Final = 5
 """A store is unreadable, locked or full, or an append failed."""
 
 _OTHER_VERSION: Final = (
-    "the answer cannot be shown: the running tracker is of another version, or another program listens on"
-    " status.port; `tracker why` shows what was done, and after an upgrade start the tracker again"
+    "the running tracker may be of another version, or another program listens on status.port;"
+    " `tracker why` shows what was done, and after an upgrade start the tracker again"
 )
 
 
@@ -76,10 +76,11 @@ def answer(
     elif refusal is None:
         try:
             text = in_words(TextTable(settings.login_zone()), answer)
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             if not isinstance(found, _DaemonAnswer):
                 raise
-            raise Refusal(FAILED, [_OTHER_VERSION]) from None
+            cause = f"the answer cannot be shown ({type(error).__name__}: {error})"
+            raise Refusal(FAILED, [f"{cause}: {_OTHER_VERSION}"]) from error
         if text:
             say(text)
     else:
