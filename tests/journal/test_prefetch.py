@@ -18,7 +18,7 @@ def test_keys_of_a_fill() -> None:
     assert keys.executions == {"DU1234567 0000e0d5.6596b0d8.01.01"}
     assert keys.roots == {"DU1234567 0000e0d5.6596b0d8.01"}
     assert keys.exec_ids == {"0000e0d5.6596b0d8.01.01"}
-    assert keys.fills == {("DU1234567", "700100200", "188")}
+    assert keys.filled == {("DU1234567", "700100200", "188")}
 
 
 def test_short_messages_have_no_keys() -> None:

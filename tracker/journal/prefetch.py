@@ -17,8 +17,8 @@ _MANY: Final = 8
 """The number of fills from which on they are looked up together."""
 
 
-class FillOf(NamedTuple):
-    """Name the order of a fill as messages and reports write it."""
+class FilledOrder(NamedTuple):
+    """Name an order that filled, as messages and reports write it."""
 
     account: str
     con_id: str
@@ -32,7 +32,7 @@ class RowKeys(NamedTuple):
     roots: set[str]
     exec_ids: set[str]
     """Keys of executions and of fees."""
-    fills: set[FillOf]
+    filled: set[FilledOrder]
 
 
 def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
@@ -51,7 +51,7 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
                 found.roots.add(root)
             if len(fields) > ExecutionAt.PERM_ID:
                 con_id, perm_id = fields[ExecutionAt.CON_ID], fields[ExecutionAt.PERM_ID]
-                found.fills.add(FillOf(account, con_id, perm_id))
+                found.filled.add(FilledOrder(account, con_id, perm_id))
         elif kind == Message.FEE and len(fields) > FeeAt.EXEC_ID:
             found.exec_ids.add(fields[FeeAt.EXEC_ID])
     return found
@@ -66,12 +66,12 @@ def look_up(state: JournalState, messages: Sequence[Sequence[str]]) -> None:
     state.look_up(EXECUTIONS, keys.roots, "root")
     state.look_up(EXECUTIONS, keys.exec_ids, "exec_id")
     state.look_up(FEES, keys.exec_ids)
-    look_up_orders(state, keys.fills)
+    look_up_orders(state, keys.filled)
 
 
-def look_up_orders(state: JournalState, fills: Iterable[FillOf]) -> None:
-    """Find out with one query for each table which rows of the orders of these fills do not exist."""
-    found = {*fills}
+def look_up_orders(state: JournalState, filled: Iterable[FilledOrder]) -> None:
+    """Find out with one query for each table which rows of these orders do not exist."""
+    found = {*filled}
     orders = {f"{each.perm_id}/0/0" for each in found}
     totals = {f"{each.account} {each.con_id} {each.perm_id}/0/0" for each in found}
     owners = {f"{each.account} {each.con_id} {each.perm_id}" for each in found}

@@ -23,9 +23,9 @@ from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json, fill_json
 from tracker.queries.lookup import (
     alerts_named,
-    brokers_order,
     check_alert_name,
     days_since,
+    listing_order,
     no_such_alert,
     states_named,
 )
@@ -64,7 +64,7 @@ def fills(journal: Journal, selection: Selection, names: AlerterNames, limit: in
     for row in selected(journal, selection, names):
         kept.append(row)
         total += 1
-    rows = sorted(kept, key=brokers_order)
+    rows = sorted(kept, key=listing_order)
     return {
         "since": instant(selection.since),
         "alert": selection.alert or None,
@@ -83,7 +83,7 @@ def selected(journal: Journal, selection: Selection, names: AlerterNames) -> Ite
         return
     for day in days_since(journal.days(), selection.since):
         rows = journal.state.find(EXECUTIONS, "day", day)
-        yield from sorted(filter(wanted, rows), key=brokers_order)
+        yield from sorted(filter(wanted, rows), key=listing_order)
         journal.state.committed()
 
 
@@ -108,7 +108,7 @@ def _of_alert(state: LedgerState, name: str, names: AlerterNames) -> list[Booked
     keys = dict.fromkeys(key for alert_state in states for key in alert_state.contracts)
     rows = [row for key in keys for row in state.find(EXECUTIONS, "contract", key.text())]
     touched = [row for row in rows if alerts_named(name, row.owners, names)]
-    return sorted(touched, key=brokers_order)
+    return sorted(touched, key=listing_order)
 
 
 def csv_lines(state: LedgerState, rows: Iterable[BookedExecution]) -> Iterator[str]:

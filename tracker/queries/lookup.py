@@ -114,11 +114,11 @@ def execution_named(state: LedgerState, exec_id: str, account: str = "") -> Book
 def needing_decision(state: LedgerState) -> list[BookedExecution]:
     """Return the fills that need a person, oldest first."""
     rows = [row for reason in REASONS for row in state.find(EXECUTIONS, "inbox", reason.value)]
-    return sorted(rows, key=brokers_order)
+    return sorted(rows, key=listing_order)
 
 
-def brokers_order(row: BookedExecution) -> tuple[datetime, bool, int]:
-    """Return the sort key of fills in the broker's order: within a second what closes comes last."""
+def listing_order(row: BookedExecution) -> tuple[datetime, bool, int]:
+    """Return the sort key of listed fills: by time, in a second what closes last, then as they came."""
     return row.moment.time, bool(row.closing), row.moment.seq
 
 
@@ -133,7 +133,7 @@ def item_number(state: LedgerState, row: BookedExecution) -> int:
 def order_rows(state: LedgerState, row: BookedExecution) -> list[BookedExecution]:
     """Return the executions that are decided together with one, itself included, in the broker's order."""
     rows = state.find(EXECUTIONS, "orders", row.order) if row.execution.perm_id > 0 else [row]
-    return sorted(rows, key=brokers_order)
+    return sorted(rows, key=listing_order)
 
 
 def fill_meant(state: LedgerState, text: str, account: str = "", order: str = "") -> BookedExecution:

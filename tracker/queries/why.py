@@ -54,11 +54,11 @@ from tracker.queries.as_json import (
 )
 from tracker.queries.lookup import (
     alerts_named,
-    brokers_order,
     check_alert_name,
     days_since,
     executions_named,
     is_alert_name,
+    listing_order,
     no_such_alert,
     order_rows,
     states_named,
@@ -295,7 +295,7 @@ def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, no
     positions = positions_of(state, alert_state) if alert_state is not None else []
     keys = alert_state.contracts if alert_state is not None else ()
     rows = [row for key in keys for row in state.find(EXECUTIONS, "contract", key.text())]
-    touched = sorted((row for row in rows if alert in row.owners), key=brokers_order)
+    touched = sorted((row for row in rows if alert in row.owners), key=listing_order)
     return {
         **alert_json(alert),
         "state": _state(alert_state),
@@ -393,7 +393,7 @@ def _not_given(journal: Journal, alert: AlertId, read: Alert | None, now: dateti
             if symbol_key(row.execution.contract.symbol) == symbol and row.counted:
                 found.extend((row, *why) for why in _against(row, alert))
         journal.state.committed()
-    found.sort(key=lambda each: brokers_order(each[0]))
+    found.sort(key=lambda each: listing_order(each[0]))
     rejected: list[JsonValue] = [
         {"fill": fill_json(journal.state, row), "reason": reason, "near": near}
         for row, reason, near in found[-_REJECTED_SHOWN:]

@@ -49,7 +49,7 @@ from tracker.gateway.flex_rows import (
     frames_of,
 )
 from tracker.journal.journal import Journal
-from tracker.journal.prefetch import FillOf, look_up_orders
+from tracker.journal.prefetch import FilledOrder, look_up_orders
 from tracker.queries.as_json import Json, contract_json
 from tracker.reconcile.flex_cancels import JournalBookings
 from tracker.reconcile.flex_causes import EventPlan
@@ -256,7 +256,7 @@ class FlexImporter:
         book.look_up(EXECUTIONS, exec_ids, "exec_id")
         book.look_up(FEES, exec_ids)
         look_up_orders(
-            book, (FillOf(row["accountId"], row["conid"], row.get("ibOrderID", "")) for row in rows)
+            book, (FilledOrder(row["accountId"], row["conid"], row.get("ibOrderID", "")) for row in rows)
         )
         entries: list[Arriving] = []
         for each in rows:
