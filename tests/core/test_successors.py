@@ -31,6 +31,7 @@ from tracker.core.model import (
     AlertId,
     End,
     EndOf,
+    Execution,
     Source,
     Value,
 )
@@ -231,14 +232,20 @@ def take_over(story: Story, old: AlertId, new: AlertId, contracts: str = "", who
     story.note(Source.STORE, "replaced", *alert_fields(old), *alert_fields(new), contracts, whole)
 
 
-def test_successor_has_what_a_bust_opens_again() -> None:
-    """It took over 2 of one contract, when all 4 of the other were sold; that sale is busted afterwards."""
+def taken_over_after_a_sale() -> tuple[DatedStory, Execution]:
+    """Return a story in which a successor took over 2 of one contract, and the sale of all 4 of another."""
     story = DatedStory()
     other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
     sale = execution(exec_id(2), -4, at=9, perm_id=189)
     story.tell(execution(exec_id(1), 4), sale, execution(exec_id(3), 2, at=9, perm_id=190, contract=other))
     story.created[SUCCESSOR] = 300
     take_over(story, ALERT, SUCCESSOR)
+    return story, sale
+
+
+def test_successor_has_what_a_bust_opens_again() -> None:
+    """It took over 2 of one contract, when all 4 of the other were sold; that sale is busted afterwards."""
+    story, sale = taken_over_after_a_sale()
     assert quantity(story, SUCCESSOR) == 2
     story.tell(replace(sale, exec_id=exec_id(2, 2), quantity=Decimal(0)))
     assert quantity(story, SUCCESSOR) == 6
@@ -246,12 +253,7 @@ def test_successor_has_what_a_bust_opens_again() -> None:
 
 def test_successor_has_nothing_of_a_round_trip_before_it() -> None:
     """It took over 2 of one contract; of the other all was sold before, at a price corrected later."""
-    story = DatedStory()
-    other = replace(NVDA, con_id=NVDA.con_id + 1, strike=Decimal(125))
-    sale = execution(exec_id(2), -4, at=9, perm_id=189)
-    story.tell(execution(exec_id(1), 4), sale, execution(exec_id(3), 2, at=9, perm_id=190, contract=other))
-    story.created[SUCCESSOR] = 300
-    take_over(story, ALERT, SUCCESSOR)
+    story, sale = taken_over_after_a_sale()
     story.tell(replace(sale, exec_id=exec_id(2, 2), price=Decimal(3)))
     assert quantity(story, SUCCESSOR) == 2
 

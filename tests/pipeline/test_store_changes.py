@@ -363,17 +363,22 @@ def test_order_of_an_undated_alert_follows_no_namesake(tmp_path: Path, there: bo
         assert not there or quantity(desk, "robindahood") == 2
 
 
+def own_another_strike(desk: Desk, quantity: int) -> None:
+    """Have an alert's order close 1 of 4 that are short for nobody; a reference gives it another strike."""
+    other = replace(NVDA, con_id=700100300, strike=Decimal(130))
+    desk.tell(execution(exec_id(1), -4, at=-900, perm_id=901))
+    desk.tell(execution(exec_id(2), 1, at=1, perm_id=902))
+    name = f"{ROBIN}/NVDA"
+    desk.tell(execution(exec_id(3), quantity, at=2, perm_id=903, contract=other, order_ref=name))
+
+
 def test_order_follows_no_successor_in_another_contract(tmp_path: Path) -> None:
     """An alert's order closes 1 of 4 that are short for nobody; it has another strike by reference.
 
     Two records of that strike follow, one after the other. The order's next 5 open 2, which are of neither.
     """
-    other = replace(NVDA, con_id=700100300, strike=Decimal(130))
     with Desk(tmp_path, {ROBIN: {"NVDA": loose()}}) as desk:
-        desk.tell(execution(exec_id(1), -4, at=-900, perm_id=901))
-        desk.tell(execution(exec_id(2), 1, at=1, perm_id=902))
-        name = f"{ROBIN}/NVDA"
-        desk.tell(execution(exec_id(3), 7, at=2, perm_id=903, contract=other, order_ref=name))
+        own_another_strike(desk, 7)
         assert quantity(desk) == 7
         put(desk, loose(strike="130") | {"created_at": NEWER})
         put(desk, loose(strike="130") | {"created_at": "2025-11-18T15:51:00.000001"})
@@ -409,12 +414,8 @@ def test_successor_takes_over_nothing_of_another_contract_that_waited(tmp_path: 
 
     A record of that strike is there while 5 more of the order wait, which open 2. It takes over the 4.
     """
-    other = replace(NVDA, con_id=700100300, strike=Decimal(130))
     with Desk(tmp_path, {ROBIN: {"NVDA": loose()}}) as desk:
-        desk.tell(execution(exec_id(1), -4, at=-900, perm_id=901))
-        desk.tell(execution(exec_id(2), 1, at=1, perm_id=902))
-        name = f"{ROBIN}/NVDA"
-        desk.tell(execution(exec_id(3), 4, at=2, perm_id=903, contract=other, order_ref=name))
+        own_another_strike(desk, 4)
         desk.append(execution(exec_id(4), 5, at=9, perm_id=902))
         put(desk, loose(strike="130") | {"created_at": NEWER})
         assert quantity(desk) == 4

@@ -10,13 +10,19 @@ from tests.sim.rules_oracle.facts import Contract
 from tests.support.oracle_day import ACC, ACC2, C95, OTHER, STK, A, Day, alert, bought_ten, seen
 
 
-def test_move_is_in_a_later_answer() -> None:
-    """10 moved to another account, whose answer has them by then: 10 are held there, not 20."""
+def moved_ten(listed: int) -> Day:
+    """Return a day on which 10 move to another account, before an answer that lists so many there."""
     day = bought_ten()
     day.wait(60)
     moved = day.now - timedelta(seconds=30)
-    day.answer({(ACC2, STK): 10, OTHER: 1, (ACC, STK): 0})
+    day.answer({(ACC2, STK): listed, OTHER: 1, (ACC, STK): 0})
     day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", moved, moved_to=ACC2))
+    return day
+
+
+def test_move_is_in_a_later_answer() -> None:
+    """10 moved to another account, whose answer has them by then: 10 are held there, not 20."""
+    day = moved_ten(listed=10)
     right = day.right()
     assert seen(right.positions[ACC2, 7], right.openings[ACC2, 7].quantity) == (10, 0)
     assert right.alert(A).quantities == {(ACC2, 7): 10}
@@ -122,11 +128,7 @@ def test_average_goes_along_with_a_move() -> None:
 
 def test_more_came_than_is_held() -> None:
     """10 moved to an account of which the first answer since lists 7: nothing was held there, and 3 went."""
-    day = bought_ten()
-    day.wait(60)
-    moved = day.now - timedelta(seconds=30)
-    day.answer({(ACC2, STK): 7, OTHER: 1, (ACC, STK): 0})
-    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", moved, moved_to=ACC2))
+    day = moved_ten(listed=7)
     right = day.right()
     assert seen(right.openings[ACC2, 7].quantity, right.positions[ACC2, 7]) == (0, 10)
     assert right.alert(A).quantities == {(ACC2, 7): 10}
