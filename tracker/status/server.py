@@ -376,13 +376,18 @@ class StatusServer:
 
 def _reason(error: OSError) -> str:
     """Return the system's own words, without the sentence that asyncio adds for programmers."""
-    if error.errno is None or isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
-    return os.strerror(error.errno)
+    return os.strerror(_error_number(error))
+
+
+def _error_number(error: OSError) -> int:
+    """Return the system's number; asyncio of Python 3.13 drops it where no address is this machine's."""
+    return errno.EADDRNOTAVAIL if error.errno is None else error.errno
 
 
 def _next_step(error: OSError) -> str:
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    if isinstance(error, socket.gaierror) or _error_number(error) == errno.EADDRNOTAVAIL:
         return "set status.host to a name or an address of this machine"
     if error.errno == errno.EACCES:
         return "choose a port above 1023"
