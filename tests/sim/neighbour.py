@@ -128,12 +128,10 @@ class Neighbour:
                 self.act()
 
     def settle(self, looks: int) -> None:
-        """Look whether a write that went astray was merged; it must be, in time and a few looks.
+        """Look whether a write that went astray was merged; it must be, in time and a few looks after that.
 
         `looks` counts the times that the tracker looked at the store.
         """
-        if self._looks_before < 0:
-            self._looks_before = looks
         if not self.astray or (records := self._medium.records()) is None:
             return
         there = own_fields(records)
@@ -145,8 +143,10 @@ class Neighbour:
             self.own = there
             self.astray = False
         else:
-            late = self._clock.now() - self._astray_since >= _LATE and looks - self._looks_before >= _LOOKS
-            assert not late, "a late write was never merged"
+            late = self._clock.now() - self._astray_since >= _LATE
+            if late and self._looks_before < 0:
+                self._looks_before = looks
+            assert not late or looks - self._looks_before < _LOOKS, "a late write was never merged"
 
     def lose_late_write(self) -> None:
         """Take what stands for written: the process that would have merged the rest was killed."""
