@@ -170,7 +170,8 @@ class Ownership:
             if rule not in (Rule.ORDER_REF, Rule.PERSON) and not is_dated(alert):
                 known = self._state.get(ALERTS, alert_text(alert)) or AlertState(alert)
                 now = self._records.find(execution, alert)
-                if (former := without_namesake(known, now, execution.contract, frame.seq)) is not None:
+                former = without_namesake(known, now, execution.contract, frame.seq)
+                if former is not None and not self._records.took_over(execution, known, now):
                     self._state.put(ALERTS, former)
                     self._orders.rename(order.order, alert, former.alert)
                     renamed = True

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
 from tracker.core.entries import contracts_named
+from tracker.core.matching import same_contract
 from tracker.core.model import Alert, AlertId, Execution
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.state import ALERTS, DECISIONS, LedgerState
@@ -73,6 +74,17 @@ class PresentRecords:
             if taken and self.find(execution, owner) is None:
                 owner = one.alerts[0].alert
         return self.owner_now(execution, owner)
+
+    def took_over(self, execution: Execution, known: AlertState, now: Alert | None) -> bool:
+        """Return whether a record has an execution's contract from another one, and is about the same still.
+
+        It may be about what that one was about without naming the contract, as where that is an adjusted one.
+        """
+        key = ContractKey(execution.account, execution.contract.con_id).text()
+        made = self._state.find(DECISIONS, "contract", key)
+        if not any(one.taken_from is not None and one.alerts[0].alert == known.alert for one in made):
+            return False
+        return known.record is not None and (now is None or same_contract(known.record, now))
 
     def successor(self, execution: Execution, gone: AlertId) -> AlertId | None:
         """Return the record that takes over what one that is gone owns of the execution's contract."""
