@@ -91,7 +91,7 @@ def opened(settings: Settings, holder: str, *, writes: bool = True) -> Iterator[
         link = journal.state.get(LINKS, "last")
         known = link.accounts if link is not None else ()
         know_accounts([*settings.gateway.accounts, *known])
-        store = alert_stores(settings, names, lambda: journal_id(journal, make=writes))
+        store = alert_stores(settings, names, lambda: journal_id(journal, make=writes), journal)
         stack.callback(_close, store)
         store.vet(settings.gateway.accounts or known)
         if writes or not settings.shared.url:
@@ -148,22 +148,27 @@ def names_of(settings: Settings) -> AlerterNames:
 
 
 def alert_stores(
-    settings: Settings, names: AlerterNames, journal: Callable[[], str | None] = lambda: None
+    settings: Settings,
+    names: AlerterNames,
+    journal_id: Callable[[], str | None] = lambda: None,
+    journal: Journal | None = None,
 ) -> StorePort:
     """Return the alert store; nothing is read before its first `refresh`.
 
-    `journal` returns the journal's uuid, for a shared store. Raises SettingsError and StoreRefused for
-    settings of a shared store that cannot be used.
+    `journal_id` returns the journal's uuid, for a shared store; whoever takes a seat there gives the journal
+    too. Raises SettingsError and StoreRefused for settings of a shared store that cannot be used.
     """
     stores, zone = settings.stores, settings.store_zone()
     if settings.shared.url:
-        return _shared_alerts(settings, names, journal)
+        return _shared_alerts(settings, names, journal_id(), journal)
     alerters = AlerterStores(stores.contracts, stores.stocks, zone=zone, names=names, now=now)
     file = AlertFile(stores.alerts, zone=zone, now=now, enrich=alerters.enrich, names=names)
     return AlertStores(file, alerters)
 
 
-def _shared_alerts(settings: Settings, names: AlerterNames, journal: Callable[[], str | None]) -> StorePort:
+def _shared_alerts(
+    settings: Settings, names: AlerterNames, identity: str | None, journal: Journal | None
+) -> StorePort:
     try:
         from tracker.stores.shared import SharedAlerts, SharedOptions
     except ImportError as error:
@@ -181,7 +186,11 @@ def _shared_alerts(settings: Settings, names: AlerterNames, journal: Callable[[]
         )
     shared = settings.shared
     options = SharedOptions(shared.url, shared.seat_name, socket.gethostname(), zone, shared.poll_seconds)
-    return SharedAlerts(options, zone=settings.store_zone(), now=now, names=names, journal=journal())
+    made = partial(SharedAlerts, options, zone=settings.store_zone(), now=now, names=names, journal=identity)
+    if journal is None:
+        return made()
+    kept = f"epoch of seat {shared.seat_name}"
+    return made(known_epoch=journal.number(kept), remember=lambda epoch: journal.set_meta(kept, str(epoch)))
 
 
 def query_context(settings: Settings, store: StorePort, names: AlerterNames) -> QueryContext:

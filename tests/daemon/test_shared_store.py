@@ -182,10 +182,17 @@ def test_status_answers_while_the_server_is_frozen(shared: SharedRig, tmp_path: 
     asyncio.run(play())
 
 
+def kept_epoch(one: Rig) -> str | None:
+    with sqlite3.connect(one.folder / "journal.db") as journal:
+        row = journal.execute("SELECT value FROM meta WHERE name = 'epoch of seat left'").fetchone()
+    return None if row is None else str(row[0])
+
+
 def test_seat_and_account_have_one_tracker(shared: SharedRig, tmp_path: Path) -> None:
     """Another journal on the seat ends with 5; a copy of the journal takes it, and the first one ends with 5.
 
-    An account that another seat counts is refused at the login.
+    An account that another seat counts is refused at the login. Each journal keeps the epoch of its seat, by
+    which an older copy of it would know that it was replaced.
     """
 
     async def play() -> None:
@@ -213,6 +220,8 @@ def test_seat_and_account_have_one_tracker(shared: SharedRig, tmp_path: Path) ->
             await copy.start(ready=False)
             assert await first.ended() == 5
             assert "has taken the seat left with a copy of this journal" in first.log()
+            await copy.until(lambda: kept_epoch(copy) == "2")
+            assert kept_epoch(first) == "1"
             assert [
                 (seat, position and position["quantity"]) for _, seat, _, _, position in shared.parts()
             ] == [("left", 1)]

@@ -75,6 +75,39 @@ def test_same_journal_takes_its_seat_at_once(rig: SharedRig) -> None:
         assert second.figures["epoch"] == 2
 
 
+def test_older_copy_leaves_the_seat_to_a_running_one(rig: SharedRig) -> None:
+    """The box that was replaced comes back, under a service manager that starts it again and again.
+
+    Its journal is older than what its successor wrote. Once that one was gone for a minute, it may go on.
+    """
+    journal = str(uuid4())
+    kept: list[int] = []
+    rig.store(journal=journal, host="attic", remember=kept.append).hold("first")
+    rig.store(journal=journal, host="cellar", known_epoch=1).hold("its successor")
+    assert kept == [1]
+    with pytest.raises(
+        Fenced, match=r"the tracker on cellar has taken the seat left .* whose journal is older"
+    ):
+        rig.store(journal=journal, host="attic", known_epoch=1).hold("the first one, come back")
+    assert rig.database.rows("SELECT host, epoch FROM tracker.seat") == [("cellar", 2)]
+    with rig.database.connect() as connection:
+        connection.execute("UPDATE tracker.seat SET seen_at = seen_at - interval '61 s'")
+    rig.store(journal=journal, host="attic", known_epoch=1).hold("the first one, later")
+    assert rig.database.rows("SELECT host, epoch FROM tracker.seat") == [("attic", 3)]
+
+
+@pytest.mark.parametrize(("host", "known"), [("attic", 1), ("cellar", 2), ("cellar", 0), ("cellar", 7)])
+def test_seat_is_taken_at_once(rig: SharedRig, host: str, known: int) -> None:
+    """As after a kill on the same host before its epoch was kept, by a journal that nobody took it from, by
+    one that knows of no epoch, and after a failover that lost the last ones.
+    """
+    journal = str(uuid4())
+    for _ in range(2):
+        rig.store(journal=journal, host="attic").hold("before")
+    rig.store(journal=journal, host=host, known_epoch=known).hold("now")
+    assert rig.database.rows("SELECT host FROM tracker.seat") == [(host,)]
+
+
 def test_seat_of_another_journal_is_refused(rig: SharedRig) -> None:
     with rig.store(host="attic").hold("first"):
         second = rig.store()

@@ -122,6 +122,7 @@ def test_retired_record_comes_back_by_a_put(rig: SharedRig) -> None:
         '{"note": 1e131073}',
         '{"notes": [1e60000, 1e60000, 1e60000]}',
         f'{{"note": "{"x" * 65536}"}}',
+        f'{{"note": {"[" * 200}1{"]" * 200}}}',
         "[1]",
         "{",
     ],

@@ -55,6 +55,8 @@ class SharedRig:
         enrich: Callable[[Alert], Alert] = lambda alert: alert,
         poll_seconds: float = 0.05,
         clock: Callable[[], datetime] = now,
+        known_epoch: int = 0,
+        remember: Callable[[int], None] = lambda epoch: None,
     ) -> SharedAlerts:
         """Return the store of one tracker, closed with the rig; another port is that of a proxy."""
         identity = journal or str(uuid4())
@@ -64,6 +66,7 @@ class SharedRig:
                 seat, host or f"{seat}-host", zone_name, poll_seconds,
             ),
             zone=zone, now=clock, names=names or AlerterNames(), enrich=enrich, journal=identity,
+            known_epoch=known_epoch, remember=remember,
         )  # fmt: skip
         self._stack.callback(store.close)
         return store

@@ -309,7 +309,7 @@ class Journal:
     def cursor(self) -> int:
         """The last frame that was applied."""
         if self._cursor is None or self._read_only:
-            self._cursor = self._number("cursor")
+            self._cursor = self.number("cursor")
         return self._cursor
 
     @property
@@ -317,7 +317,7 @@ class Journal:
         """The number of the last connection, 0 before the first."""
         rows = select(self._db, "SELECT session FROM frames ORDER BY seq DESC LIMIT 1")
         if not rows:
-            return self._number("session")
+            return self.number("session")
         return whole_number(self.path, "the connection of the newest frame", rows[0][0])
 
     # The pump's transaction
@@ -446,14 +446,13 @@ class Journal:
         """Store the kind of login that this journal belongs to from now on."""
         self.set_meta("mode", kind)
 
-    # Single values
-
     def meta(self, name: str) -> str | None:
         """Return a single value by name."""
         rows = select(self._db, "SELECT value FROM meta WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
 
-    def _number(self, name: str) -> int:
+    def number(self, name: str) -> int:
+        """Return a single value that is a whole number, 0 where there is none."""
         return whole_number(self.path, f"the value {name!r}", self.meta(name) or "0")
 
     def set_meta(self, name: str, value: str) -> None:

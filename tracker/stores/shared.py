@@ -84,11 +84,14 @@ class SharedAlerts:
         names: AlerterNames,
         journal: str | None,
         enrich: Callable[[Alert], Alert] = lambda alert: alert,
+        known_epoch: int = 0,
+        remember: Callable[[int], None] = lambda epoch: None,
     ) -> None:
         """Take the zone in which a created_at without an offset was written.
 
-        `journal` is the journal's uuid, None where it has none and nothing will be written. Nothing is read
-        before the first `refresh` or `hold`. Raises StoreRefused for an invalid address.
+        `journal` is the journal's uuid, None where it has none and nothing will be written; `known_epoch` is
+        what the journal kept of `remember`. Nothing is read before the first `refresh` or `hold`. Raises
+        StoreRefused for an invalid address.
         """
         self._options = options
         self._now = now
@@ -96,7 +99,10 @@ class SharedAlerts:
         self._reading = ServerConnection(options.url, self._deadlines)
         self._writing = ServerConnection(options.url, self._deadlines)
         self.name = self._reading.name
-        self._seat = HeldSeat(options.seat, host=options.host, zone=options.zone_name, journal=journal)
+        self._remember = remember
+        self._seat = HeldSeat(
+            *(options.seat, options.host, options.zone_name), journal=journal, known_epoch=known_epoch
+        )
         self._records = SharedRecords(self.name, zone=zone, names=names, enrich=enrich)
         self._memory = threading.Lock()
         """Held while `_records` changes, never while the server is asked."""
@@ -196,13 +202,20 @@ class SharedAlerts:
         self._thread = threading.Thread(target=self._read_on, name="shared store", daemon=True)
         self._thread.start()
         self._looked.wait(_FIRST_LOOK_SECONDS)
-        self.keep()
-        return SeatHold(self)
+        hold = SeatHold(self)
+        hold.keep()
+        return hold
 
     def keep(self) -> None:
         """Raise the error that says why this tracker may no longer use the store; do nothing while it may."""
         if self._ended_by is not None:
             raise self._ended_by
+
+    def remember_epoch(self) -> None:
+        """Have the journal keep a new epoch; only its own thread may call this."""
+        if self._seat.epoch > self._seat.known_epoch:
+            self._seat.known_epoch = self._seat.epoch
+            self._remember(self._seat.epoch)
 
     def check(self) -> None:
         """Raise StoreRefused where the server can be reached and lacks something that a person must set
@@ -455,8 +468,9 @@ class SeatHold:
         self._store = store
 
     def keep(self) -> None:
-        """Raise Fenced where another tracker has taken the seat."""
+        """Raise Fenced where another tracker has taken the seat; called by the journal's thread."""
         self._store.keep()
+        self._store.remember_epoch()
 
     def __enter__(self) -> SeatHold:
         return self

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from loguru import logger
 
 from tracker.core.ports import StoreMisconfigured
 from tracker.stores.lock import Locked
 from tracker.stores.shared_connection import SeatLost, ServerConnection
+
+ALIVE: Final = timedelta(minutes=1)
+"""How long after its last sign of life a tracker counts as running; several beats."""
 
 
 class Fenced(Locked):
@@ -28,11 +31,13 @@ class Fenced(Locked):
 class HeldSeat:
     """Hold one seat of one journal, for one process; its methods may be called from any thread."""
 
-    def __init__(self, name: str, *, host: str, zone: str, journal: str | None) -> None:
+    def __init__(self, name: str, host: str, zone: str, *, journal: str | None, known_epoch: int) -> None:
         """Take the names of seat, host and `stores.timezone`; `journal` is the journal's uuid."""
         self.name = name
         self.epoch = 0
         """The epoch of the seat; 0 until the seat was taken."""
+        self.known_epoch = known_epoch
+        """The last epoch of this seat that the journal knows of; 0 for none."""
         self._host = host
         self._zone = zone
         self.journal = journal
@@ -56,6 +61,8 @@ class HeldSeat:
             if lost is not None and not (lost.ours and lost.epoch < epoch):
                 raise self._fenced(lost)
             assert self.journal is not None, "whoever writes has a journal"
+            if not self.epoch and self.known_epoch:
+                self._leave_to_running_copy(connection)
             rows = connection.call(
                 "SELECT * FROM tracker.take_seat(%s, %s, %s, %s)",
                 *(self.name, self.journal, self._host, self.epoch),
@@ -78,16 +85,43 @@ class HeldSeat:
                 )
             self.epoch, self._claimed = found, False
 
+    def _leave_to_running_copy(self, connection: ServerConnection) -> None:
+        """Raise Fenced where a copy of this journal took the seat on another host later, and still runs.
+
+        What this journal holds is older then, as on a box that was replaced and comes back.
+        """
+        try:
+            # Without parts this only asks whether the epoch is still the last one.
+            connection.call(
+                "SELECT * FROM tracker.write_parts(%s, %s, %s, 0, '[]')",
+                *(self.name, self.journal, self.known_epoch),
+            )
+        except SeatLost as lost:
+            newer = lost.ours and lost.epoch > self.known_epoch and lost.host != self._host
+            if not newer or lost.seen_at is None:
+                return
+            ((server_time,),) = connection.call("SELECT clock_timestamp()")
+            if server_time - lost.seen_at < ALIVE:
+                raise Fenced(
+                    f"{self._taken_by(lost)}; nothing was written: keep this one stopped, or stop that one,"
+                    " wait a minute and start this one, whose journal is older"
+                ) from None
+
+    def _taken_by(self, lost: SeatLost) -> str:
+        how = "with a copy of this journal" if lost.ours else "with another journal"
+        return (
+            f"the tracker on {lost.host} has taken the seat {self.name} {how}, last seen"
+            f" {_moment(lost.seen_at)}"
+        )
+
     def _fenced(self, lost: SeatLost) -> Fenced:
         if not lost.host:
             return Fenced(
                 f"the seat {self.name} was freed while this tracker had it (`tracker store free`);"
                 " start it again to take the seat, if it may still write"
             )
-        how = "with a copy of this journal" if lost.ours else "with another journal"
         return Fenced(
-            f"the tracker on {lost.host} has taken the seat {self.name} {how}, last seen"
-            f" {_moment(lost.seen_at)}; this one writes nothing more: run one of them only, or give this one"
+            f"{self._taken_by(lost)}; this one writes nothing more: run one of them only, or give this one"
             " another shared.seat and journal"
         )
 
