@@ -172,6 +172,7 @@ class Holdings:
         before = fact.now.signed
         fact.versions.setdefault(version, event)
         fact.arrived.setdefault(version, self.arriving)
+        self._openings.corrected()
         self._expect(fact, event, fact.now.signed - before)
 
     def _expect(self, fact: Fact, event: Executed, change: Decimal) -> None:

@@ -44,9 +44,13 @@ class Openings:
         """The days unproven while an opening was certain: one that is proven later changes nothing of it."""
         self._told: dict[AccountContract, Decimal] = {}
         """Openings that were told from outside."""
+        self._found: dict[object, Opening] = {}
+        """Each opening with all that it was asked by, until anything changes."""
 
     def handle(self, event: Event, number: int) -> None:
         """Take in what arrives; `number` counts all that did."""
+        if isinstance(event, UndecodableArrived | OpeningTold | GapFound | GapClosed | DaysUnproven):
+            self._found.clear()
         if isinstance(event, UndecodableArrived):
             root, version = root_and_version(event.exec_id)
             self._unread[root] = min((version, number), self._unread.get(root, (version, number)))
@@ -61,15 +65,22 @@ class Openings:
 
     def taken(self, holding: AccountContract) -> None:
         """Take in that an opening is certain, with the days that are unproven now."""
+        self._found.clear()
         self._unproven_once[holding] = self._unproven_once.get(holding, frozenset()) | self.unproven
 
     def waited(self, fact: Fact) -> None:
         """Take in that a day ended while an execution waited for the end of its sweep, which did not come."""
+        self._found.clear()
         self._unproven_then[fact.key] = self.unproven
 
     def booked(self, fact: Fact) -> None:
+        self._found.clear()
         self._epochs[fact.key] = self.gaps
         self._unproven_then[fact.key] = self.unproven
+
+    def corrected(self) -> None:
+        """Take in that one of the executions has another version."""
+        self._found.clear()
 
     @property
     def after_gap(self) -> bool:
@@ -88,6 +99,20 @@ class Openings:
         `adjusted` counts what had arrived by the first adjustment in force: from there on the broker's word
         counts, and what had come unreadable, or not at all, puts nothing before it in doubt if read later.
         """
+        counted = len(self._answers), len(self._heard.sweeps)
+        asked_by = (holding, tuple(moved), adjusted, tuple(scaled), *counted)
+        found = self._found.get(asked_by)
+        if found is None:
+            found = self._found[asked_by] = self._find(holding, moved, adjusted, scaled)
+        return found
+
+    def _find(
+        self,
+        holding: AccountContract,
+        moved: Sequence[MovedIn],
+        adjusted: int | None,
+        scaled: Sequence[Scaled],
+    ) -> Opening:
         if holding in self._told:
             return Opening(self._told[holding], True)
         self._heard.until = adjusted
