@@ -414,6 +414,10 @@ BEGIN
     IF v_size > 131072 THEN
         RAISE EXCEPTION USING ERRCODE = 'TR002', MESSAGE = 'the record is over 128 KB, its numbers in full';
     END IF;
+    -- Readers give up at some depth, those of Python near 1,000.
+    IF jsonb_path_exists(p_doc::jsonb, '$.**{100}') THEN
+        RAISE EXCEPTION USING ERRCODE = 'TR002', MESSAGE = 'the record is nested in over 100 levels';
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended(p_alerter || E'\\x1f' || p_ticker, 7));
     SELECT * INTO v_current FROM tracker.alert
         WHERE alerter = p_alerter AND ticker = p_ticker AND retired_at IS NULL;
