@@ -98,9 +98,7 @@ def test_older_copy_leaves_the_seat_to_a_running_one(rig: SharedRig) -> None:
 
 @pytest.mark.parametrize(("host", "known"), [("attic", 1), ("cellar", 2), ("cellar", 0), ("cellar", 7)])
 def test_seat_is_taken_at_once(rig: SharedRig, host: str, known: int) -> None:
-    """As after a kill on the same host before its epoch was kept, by a journal that nobody took it from, by
-    one that knows of no epoch, and after a failover that lost the last ones.
-    """
+    """After a kill before the epoch was kept; by the last journal; by one without; after a lost epoch."""
     journal = str(uuid4())
     for _ in range(2):
         rig.store(journal=journal, host="attic").hold("before")
@@ -414,6 +412,16 @@ def test_hints_complete_an_alert(rig: SharedRig) -> None:
         "NVDA": {42},
         "TSLA": {700100300},
     }
+
+
+def test_record_with_an_impossible_conid_is_not_used(rig: SharedRig) -> None:
+    """Its updates would never find the row, and be written again without end."""
+    rig.put(some_records())
+    with rig.database.connect() as connection:
+        connection.execute("UPDATE tracker.alert SET option_conid = -5 WHERE ticker = 'NVDA'")
+    store = rig.store()
+    store.refresh()
+    assert {alert.id.ticker for alert in store.alerts()} == {"SPX", "TSLA"}
 
 
 # What is said.

@@ -123,6 +123,7 @@ def test_retired_record_comes_back_by_a_put(rig: SharedRig) -> None:
         '{"notes": [1e60000, 1e60000, 1e60000]}',
         f'{{"note": "{"x" * 65536}"}}',
         f'{{"note": {"[" * 200}1{"]" * 200}}}',
+        f'{{"note": [[-1{"0" * 5000}]]}}',
         "[1]",
         "{",
     ],
@@ -134,6 +135,12 @@ def test_poisoned_record_hurts_only_its_producer(rig: SharedRig, doc: str) -> No
         with pytest.raises(psycopg.Error):
             connection.execute(statement, (ROBIN, NOON, doc))
     assert list(rig.records()[ROBIN]) == ["NVDA"]
+
+
+@pytest.mark.parametrize("con_id", [-1, 10**18])
+def test_impossible_conid_is_refused(rig: SharedRig, con_id: int) -> None:
+    with pytest.raises(psycopg.Error, match="option_conid is not a conId"):
+        put(rig, nvda(con_id=con_id))
 
 
 @pytest.mark.parametrize(

@@ -200,14 +200,14 @@ class SharedRecords:
         def enrich(alert: Alert) -> Alert:
             return self._enrich(fill_in(alert, hints))
 
-        return usable(
-            self._place,
-            alerter,
-            ticker,
-            lambda: read_record(alerter, ticker, text_of(row, part), self._zone, enrich)._replace(
-                text=row.doc
-            ),
-        )
+        def read() -> IndexedRecord:
+            record = read_record(alerter, ticker, text_of(row, part), self._zone, enrich)
+            if record.read.id != row.alert:
+                # An update of it would never reach the row.
+                raise ValueError(f"{row.alert.option_conid} is not a conId")
+            return record._replace(text=row.doc)
+
+        return usable(self._place, alerter, ticker, read)
 
     def _hints(self, row: SharedRow) -> Sequence[StoredContract]:
         try:

@@ -403,6 +403,9 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'TR002',
             MESSAGE = 'alerter, ticker, created_at, doc and source are needed, within 1,000 characters';
     END IF;
+    IF p_option_conid < 0 OR p_option_conid >= 1000000000000000000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'TR002', MESSAGE = 'option_conid is not a conId';
+    END IF;
     IF octet_length(p_doc::text) > 65536 OR octet_length(p_hints::text) > 65536 THEN
         RAISE EXCEPTION USING ERRCODE = 'TR002', MESSAGE = 'the record or its hints are over 64 KB';
     END IF;
@@ -414,9 +417,14 @@ BEGIN
     IF v_size > 131072 THEN
         RAISE EXCEPTION USING ERRCODE = 'TR002', MESSAGE = 'the record is over 128 KB, its numbers in full';
     END IF;
-    -- Readers give up at some depth, those of Python near 1,000.
+    -- Readers give up at some depth, and at some size of a number; those of Python near 1,000 levels and at
+    -- 4,300 digits.
     IF jsonb_path_exists(p_doc::jsonb, '$.**{100}') THEN
         RAISE EXCEPTION USING ERRCODE = 'TR002', MESSAGE = 'the record is nested in over 100 levels';
+    END IF;
+    IF jsonb_path_exists(p_doc::jsonb,
+        '$.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))') THEN
+        RAISE EXCEPTION USING ERRCODE = 'TR002', MESSAGE = 'the record has a number over 1e308';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended(p_alerter || E'\\x1f' || p_ticker, 7));
     SELECT * INTO v_current FROM tracker.alert
