@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.support.reconcile_rig import (
     traded,
 )
 from tracker.clock import now
+from tracker.reconcile.in_daemon import until_or_stuck
 
 
 async def ask(rig: Rig, **request: Any) -> dict[str, Any]:
@@ -93,6 +95,28 @@ def test_apply_restores_vanished_record(tmp_path: Path) -> None:
         assert rig.read() == before
 
     play(tmp_path, story)
+
+
+def test_long_import_is_waited_for() -> None:
+    """Thousands of fills take longer to decide than a stuck store is waited for; without progress it ends."""
+
+    async def story() -> tuple[int, float]:
+        done = count()
+        decided = 0
+
+        def decide() -> bool:
+            nonlocal decided
+            decided = min(next(done), 20)
+            return decided == 20
+
+        await until_or_stuck(decide, lambda: decided, 0.1)
+        began = asyncio.get_running_loop().time()
+        await until_or_stuck(lambda: False, lambda: decided, 0.1)
+        return decided, asyncio.get_running_loop().time() - began
+
+    decided, waited = asyncio.run(story())
+    assert decided == 20
+    assert 0.1 <= waited < 1
 
 
 def test_replacing_record_is_kept(tmp_path: Path) -> None:

@@ -217,12 +217,17 @@ class Reconciling:
         return not behind and not self._journal.state.find(OUTBOX, "pending", "1")
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition for a short time; if it does not hold by then, the audit shows the
-        difference.
+        """Wait for a condition as long as the pump gets on, and a short time more; if it does not hold by
+        then, the audit shows the difference.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _SETTLE_SECONDS
-        while not condition():
-            if loop.time() > deadline:
-                break
-            await asyncio.sleep(_TICK)
+        await until_or_stuck(condition, lambda: self._journal.cursor, _SETTLE_SECONDS)
+
+
+async def until_or_stuck(condition: Callable[[], bool], mark: Callable[[], object], seconds: float) -> None:
+    """Wait until a condition holds, or a mark stayed the same for so many seconds."""
+    loop = asyncio.get_running_loop()
+    before, deadline = mark(), loop.time() + seconds
+    while not condition() and loop.time() <= deadline:
+        await asyncio.sleep(_TICK)
+        if (found := mark()) != before:
+            before, deadline = found, loop.time() + seconds
