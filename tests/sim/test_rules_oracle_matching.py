@@ -308,6 +308,25 @@ def test_later_fill_goes_to_successor() -> None:
     shows(day, A, 6)
 
 
+def test_successor_stands_in_for_an_order_that_had_nothing_left() -> None:
+    """Rule 2.2: the order stays the first record's: once that is back, its next fill is that one's alone."""
+    first = {"real-day-trading": {"TSLA": alert(C95)}}
+    day = Day(first)
+    day.fill(C95, 1, perm=9)
+    day.fill(C95, -1)
+    day.fill(C95, 2)
+    created = day.ago(0)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=created)}})
+    day.fill(C95, 1, perm=9)
+    shows(day, A, 3)
+    day.fill(C95, -3)
+    day.read(first)
+    day.fill(C95, 1, perm=9)
+    shows(day, A, 1)
+    successor = day.right().alert(A, created)
+    assert seen(successor.quantity, successor.closed_at is None) == (0, False)
+
+
 def test_closed_lots_are_not_taken_over() -> None:
     """What was closed is not taken over."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

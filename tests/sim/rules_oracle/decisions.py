@@ -183,16 +183,12 @@ class Replay:
         since, placed = before.since[fact.order], before.placed.get(fact.order, ())
         now = {alert: rule for alert, rule in owned.items() if since[alert] <= fact.time}
         later = {alert: rule for alert, rule in owned.items() if alert not in (*now, *placed)}
-        self._part_of(fact, self._of_successors(now, fact), known=True)
-        self._part_of(fact, self._of_successors(later, fact))
-
-    def _of_successors(self, owners: Mapping[int, str], fact: Fact) -> dict[int, str]:
-        """Name who took over in place of records that are gone."""
-        successions, found = self._successions(), dict[int, str]()
-        for number, rule in owners.items():
-            owner = successions.owner_now(self.registry.alerts[number], fact.order.con_id)
-            found.setdefault(owner.number, rule)
-        return found
+        heirs = self._successions()
+        for owners, known in ((now, True), (later, False)):
+            for number, rule in owners.items():
+                # Who took over stands in for a record that is gone, and owns no more of the order by that.
+                owner = heirs.owner_now(self.registry.alerts[number], fact.order.con_id).number
+                self._part_of(fact, {owner: rule}, known=known, instead_of=number)
 
     def _match_booked(self, fact: Fact) -> None:
         """Rule 1.3: match an execution as it is booked, also one that only closes."""
@@ -210,7 +206,9 @@ class Replay:
             # that what a correction leaves of them later is the alert's too.
             self._decide_late(fact.now.at, fact.order, found.alerts)
 
-    def _part_of(self, fact: Fact, rules: dict[int, str], *, known: bool = False) -> None:
+    def _part_of(
+        self, fact: Fact, rules: dict[int, str], *, known: bool = False, instead_of: int = -1
+    ) -> None:
         """Have alerts own an execution from its place on; `known` where they own its order by then."""
         for alert, rule in rules.items():
             created = self.registry.alerts[alert].created
@@ -220,9 +218,8 @@ class Replay:
             # executed in the second of it counts as behind it.
             creation = Place(created.replace(microsecond=0), frozenset())
             place = self._behind_booked(fact.order.holding) if part else creation
-            self._write(
-                Decision(kind, fact.now.at, fact.order.holding, place, fact.order, {alert: rule}, fact.key)
-            )
+            made = Decision(kind, fact.now.at, fact.order.holding, place, fact.order, {alert: rule}, fact.key)
+            self._write(replace(made, instead_of=instead_of) if instead_of != alert else made)
 
     # The store
 
@@ -302,7 +299,8 @@ class Replay:
             return None
         found = self._match(order)
         if owners:
-            return Match({a: rule for a, rule in found.alerts.items() if rule in STRONG and a not in owners})
+            known = {*owners, *(owner for lot in left for owner in lot.owners)}
+            return Match({a: rule for a, rule in found.alerts.items() if rule in STRONG and a not in known})
         if order in self.ambiguous:
             # It is settled by a strong rule only, not by a rival's going.
             found.alerts = {alert: rule for alert, rule in found.alerts.items() if rule in SETTLING}

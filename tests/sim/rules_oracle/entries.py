@@ -53,6 +53,8 @@ class Decision:
     old: int = -1
     new: int = -1
     """A TAKEOVER's two alerts."""
+    instead_of: int = -1
+    """The owner of the order that is gone, in place of which a successor gets an execution of it."""
     orders: frozenset[OrderKey | None] = frozenset()
     """The orders of which a TAKEOVER hands lots on: they follow, and no other that is filled late."""
     number: int = 0
@@ -75,6 +77,7 @@ class Decision:
             before={now(alert): rule for alert, rule in self.before.items()},
             old=now(self.old),
             new=now(self.new),
+            instead_of=now(self.instead_of),
         )
 
 

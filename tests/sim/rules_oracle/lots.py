@@ -119,9 +119,11 @@ class _Fold:
         for decision in self._parts.get(fact.key, ()):
             for alert, rule in decision.rules.items():
                 now = self._now_called(alert, decision)
-                owners[now] = of_order[now] = rule
-                self._named[order, now] = self._written[id(decision)]
-                since.setdefault(now, fact.time)
+                owners[now] = rule
+                if decision.instead_of < 0:
+                    of_order[now] = rule
+                    self._named[order, now] = self._written[id(decision)]
+                    since.setdefault(now, fact.time)
         rest = event.signed
         if rest * out.position < 0 or (rest and rest * out.left_over < 0):
             rest = self._close(fact, rest)
@@ -226,14 +228,13 @@ class _Fold:
                 alert = self._now_called(alert, decision)
                 written = self._written[id(decision)]
                 followed = self._named.get((decision.order, alert), -1) > written
-                self._named[decision.order, alert] = written
-                if alert in owners and alert not in placed and not followed:
-                    # It owns already what the order opens; what it does not own yet is given below.
-                    pass
-                else:
+                owned = alert in owners and alert not in placed and not followed
+                if not owned and decision.instead_of < 0:
+                    # Else it owns already what the order opens, or stands in: what it lacks is given below.
                     owners[alert] = rule
                     placed.add(alert)
                     since.setdefault(alert, decision.place.time)
+                self._named[decision.order, alert] = written
                 for lot in lots:
                     if alert not in lot.owners and self._may_open(decision, alert, lot):
                         self._own(lot, alert, rule)
