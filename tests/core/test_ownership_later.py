@@ -344,6 +344,29 @@ def test_swept_fill_follows_an_owner_that_is_younger() -> None:
     assert (quantity(story), len(places(story))) == (1, 1)
 
 
+def test_swept_fill_of_a_former_owner_is_its_successors_at_once() -> None:
+    """The order's fill of :05 was sold, so that the successor got only its fill of :40, in the owner's place.
+
+    That of :10 was the first owner's already: the 2 sold at :20 are these, and not the 3 of another alert.
+    """
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 5, at=5), execution(exec_id(2), -5, at=6, perm_id=2))
+    story.decide = matched(OTHER)
+    story.tell(execution(exec_id(3), 3, at=15, perm_id=3))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(4), 2, at=25, perm_id=4))
+    newer = ALERT._replace(created_at="2025-11-18T15:45:00")
+    story.created = {OTHER: 0, newer: 30}
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(newer))
+    story.tell(execution(exec_id(5), 1, at=40))
+    swept(
+        story,
+        execution(exec_id(6), 2, at=10, request_id=900),
+        execution(exec_id(7), -2, at=20, perm_id=7, request_id=900),
+    )
+    assert (quantity(story, newer), quantity(story, OTHER)) == (3, 3)
+
+
 def test_older_swept_fill_is_owned_from_the_creation_on() -> None:
     """Matched as the fill of :20 was booked; of the 2 of :01 one was sold before the alert of :10."""
     story = DatedStory()

@@ -146,7 +146,9 @@ class Ownership:
         at_booking: list[AlertId] = []
         younger: list[tuple[AlertId, Rule, datetime]] = []
         known = order.claims if order is not None else ()
-        claims = {self._records.owner_now(execution, claim.alert): claim for claim in known}
+        # A successor has its own claim where an earlier fill went to it in place of an owner that is gone.
+        oldest_last = sorted(known, key=lambda claim: claim.since, reverse=True)
+        claims = {self._records.owner_now(execution, claim.alert): claim for claim in oldest_last}
         second = second_of(execution.time)
         for alert, rule in match.alerts:
             claim = claims.get(alert)
