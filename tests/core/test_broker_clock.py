@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.facts import ACCOUNT, NVDA, START, Story, exec_id, execution, holding, position, quantity
 from tracker.core.alert_updates import EventKind
 from tracker.core.broker_clock import as_shown_now, skew_of, words_for
 from tracker.core.clock_rows import BrokerClock, EarlierSkew
 from tracker.core.model import BrokerTime, End, EndOf, Source
-from tracker.core.state import CLOCK, GAPS
+from tracker.core.state import CLOCK, EXECUTIONS, GAPS
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,16 @@ def test_fill_far_from_its_receipt_is_told(at: float, told: int) -> None:
     story = Story()
     events = story.tell(execution(exec_id(1), 4, at=at))
     assert sum(event.kind is EventKind.CLOCK for event in events) == told
+
+
+def test_fill_without_a_readable_time_has_its_receipt_by_the_broker() -> None:
+    """The host is an hour fast, so that its receipt by the host would stand an hour behind the next fill."""
+    story = Story()
+    story.tell(BrokerTime(story.now - timedelta(hours=1)))
+    story.tell(replace(execution(exec_id(1), 4), time=story.now, time_known=False))
+    booked = story.state.get(EXECUTIONS, f"{ACCOUNT} {exec_id(1)}")
+    assert booked is not None
+    assert timedelta(minutes=59) < booked.received_at - booked.execution.time < timedelta(minutes=61)
 
 
 def test_swept_fill_may_be_old() -> None:

@@ -211,6 +211,7 @@ def test_correction_without_time_takes_first_ones() -> None:
 
     story = Story(decide)
     story.tell(execution(exec_id(1), 4, at=5))
+    story.now += timedelta(seconds=900)
     story.tell(replace(execution(exec_id(1, 2), 3, at=900), time_known=False))
     story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1, 2))
     assert (seen[-1].exec_id, seen[-1].time) == (exec_id(1, 2), START + timedelta(seconds=5))

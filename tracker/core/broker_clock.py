@@ -12,9 +12,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.clock_rows import BrokerClock, EarlierSkew
-from tracker.core.model import LIVE, BrokerTime, Frame, Moment
+from tracker.core.model import LIVE, BrokerTime, Execution, Frame, Moment
 from tracker.core.state import CLOCK, LedgerState
 from tracker.core.state_rows import BookedExecution
 
@@ -72,6 +74,10 @@ class BrokerTimes:
         )
         note += " its own time; check gateway.timezone"
         return [TrackerEvent(EventKind.CLOCK, booked.received_at, booked, note)]
+
+    def dated(self, frame: Frame, execution: Execution) -> Execution:
+        """Return an execution with its receipt by the broker's clock, where its own time cannot be read."""
+        return execution if execution.time_known else replace(execution, time=self.moment(frame).time)
 
     def moment(self, frame: Frame) -> Moment:
         """Return when a frame came, by the broker's clock."""

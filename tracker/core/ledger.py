@@ -236,6 +236,7 @@ class Ledger:
     # Executions
 
     def _execution(self, frame: Frame, execution: Execution) -> None:
+        execution = self._times.dated(frame, execution)
         known = self._booked(execution.key)
         if known is not None:
             self._repeat(frame, known, execution)
