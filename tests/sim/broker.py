@@ -69,6 +69,12 @@ class SimOrder:
         return not self.paper.done and self.paper.remaining > 0
 
 
+def described(made: PaperExecution) -> str:
+    """Return an execution as a line of the trace says it."""
+    order = f"{made.exec_id} perm {made.perm_id} client {made.client_id} {made.order_ref}"
+    return f"{made.side} {made.quantity} {made.contract.local_symbol} at {made.price} {made.account} {order}"
+
+
 class SimBroker:
     """Trade at random and keep the books."""
 

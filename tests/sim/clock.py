@@ -12,14 +12,27 @@ NEW_YORK: Final = ZoneInfo("America/New_York")
 
 
 class SimClock:
-    """Tell the time; only the world moves it."""
+    """Tell the time, the broker's and that of the tracker's machine; only the world moves it."""
 
     def __init__(self) -> None:
         self._now = START
+        self.ahead = timedelta(0)
+        """How far the machine's clock is ahead of the right time."""
+        self.set_at = START - timedelta(days=1)
+        """When it was set last, by the right time."""
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC."""
+        """Return the right time, aware, in UTC."""
         return self._now
+
+    def host(self) -> datetime:
+        """Return what the clock of the tracker's machine shows, aware, in UTC."""
+        return self._now + self.ahead
+
+    def set(self, by: timedelta) -> None:
+        """Set the clock of the tracker's machine, forward or back."""
+        self.ahead += by
+        self.set_at = self._now
 
     def advance(self, seconds: float) -> None:
         """Let time pass; always to a microsecond of its own."""

@@ -138,7 +138,7 @@ class MemoryDisk:
         return file
 
     def _tick(self) -> int:
-        return int(self._clock.now().timestamp() * 250) * 4_000_000
+        return int(self._clock.host().timestamp() * 250) * 4_000_000
 
     @staticmethod
     def _stat(inode: Inode) -> FileStat:

@@ -15,6 +15,7 @@ from tracker.core.ledger import Ledger
 from tracker.core.state import OUTBOX
 from tracker.journal.journal import Journal
 from tracker.journal.rows import JournalState
+from tracker.pipeline import retry_clock
 from tracker.pipeline.delivery import OutboxDelivery
 
 
@@ -42,6 +43,11 @@ def _lose_every_third(real: Any) -> Any:
     return put
 
 
+def _as_written(real: Any) -> Any:
+    """Take a written time as if the clock had always been set as it is now."""
+    return lambda written, clock, now: written
+
+
 MUTATIONS: Final[Mapping[str, Sequence[Patch]]] = {
     "dedup": ((Journal, "contains", always(False)), (Ledger, "_repeat", _sum_again)),
     "outbox": ((JournalState, "put", _lose_every_third),),
@@ -51,6 +57,8 @@ MUTATIONS: Final[Mapping[str, Sequence[Patch]]] = {
     "ownership": ((lot_changes.LotChanges, "close", always(())),),
     # What a stale copy undid stays undone.
     "reapply": ((OutboxDelivery, "apply_again", always(None)),),
+    # What was written before the clock was set is read by the clock as it is now.
+    "host clock": ((retry_clock, "as_shown_now", _as_written),),
     # Nobody looks whether the journal's file is still in its place.
     "file watch": ((Journal, "check_file", always(None)),),
 }

@@ -65,6 +65,8 @@ class Neighbour:
         self._looks_before = 0
         self._began = clock.now()
         self._made = 0
+        self.dated_at = clock.now()
+        """When it last wrote the time into a record, by the right clock."""
         self.own: dict[RecordKey, dict[str, Any]] = {}
         self.taken_out: set[AlertId] = set()
         """Records that the tracker removed."""
@@ -292,7 +294,10 @@ class Neighbour:
     def _put_late(self, records: Records, alerter: str, contract: PaperContract, time: datetime) -> str:
         """Add a record that was created in that second, at a time unlike any other's."""
         self._made += 1
-        created = time.astimezone(NEW_YORK).replace(tzinfo=None, microsecond=self._made)
+        self.dated_at = self._clock.now()
+        # Not before the clock was set: a time of before could not be told from one of now.
+        shown = max(time, self._clock.set_at) + self._clock.ahead
+        created = shown.astimezone(NEW_YORK).replace(tzinfo=None, microsecond=self._made)
         ticker = contract.symbol
         details = {"ticker": ticker, "strike": None, "side": None, "expiry": None}
         record = {
@@ -424,8 +429,9 @@ class Neighbour:
     def _created(self) -> str | None:
         """Return the time of now, unlike any other, or what careless writers make of it."""
         self._made += 1
+        self.dated_at = self._clock.now()
         rng = self._rng
-        moment = self._clock.now().astimezone(NEW_YORK).replace(microsecond=self._made)
+        moment = self._clock.host().astimezone(NEW_YORK).replace(microsecond=self._made)
         if rng.random() >= self._options.odd_creations:
             return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
         earlier = moment - timedelta(seconds=rng.choice((5, 60, 110, 5000)))

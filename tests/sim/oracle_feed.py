@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -128,6 +128,8 @@ class OracleFeed:
         self._doubted: set[AccountContract] = set()
         """Of which one of them waits to be confirmed."""
         self._openings: dict[AccountContract, Decimal] = {}
+        self._skew: timedelta | None = None
+        """What was measured last; None before."""
         self._unproven: frozenset[date] = frozenset()
         self._read: Records | None = None
         """What was read last; None while the store cannot be read."""
@@ -188,6 +190,11 @@ class OracleFeed:
         """Take in what the last look found, where it is written down and waits to be decided."""
         if self._open_looks and noted > self._open_looks[-1].behind:
             self._tell(LookNoted(at, self._open_looks[-1].behind))
+
+    def clock_set(self, at: datetime, by: timedelta) -> None:
+        """Take in that the clock of the tracker's machine was set, and shows `at` now."""
+        self._tell(facts.ClockJumped(at, by))
+        self.sometimes["clock set"] += 1
 
     def kept(self, at: datetime) -> None:
         """Take in that the tracker kept how long it ran."""
@@ -381,6 +388,9 @@ class OracleFeed:
         if frame.source is Source.BROKER and frame.fields[0] == Message.EXECUTION:
             self._execution(frame)
             return
+        if frame.source is Source.BROKER and frame.fields[0] == Message.CURRENT_TIME:
+            self._broker_time(frame)
+            return
         if frame.source is Source.BROKER and frame.fields[0] == Message.FEE:
             late = self.known_at.get(frame.fields[FeeAt.EXEC_ID], frame.received_at) < frame.received_at
             self.sometimes["late fee"] += late
@@ -398,6 +408,15 @@ class OracleFeed:
             self._decide(frame.received_at, "undo", entry.execution.exec_id, entry.frame)
         elif isinstance(entry, GapAccepted | GapReopened):
             self.sometimes["gap accepted" if isinstance(entry, GapAccepted) else "gap reopened"] += 1
+
+    def _broker_time(self, frame: Frame) -> None:
+        """Take in how far the two clocks differ, as far as whole seconds say it."""
+        told = datetime.fromtimestamp(int(frame.fields[2]), UTC)
+        ahead = frame.received_at - told - timedelta(seconds=0.5)
+        skew = ahead if abs(ahead) >= timedelta(seconds=2) else timedelta(0)
+        if skew != self._skew:
+            self._skew = skew
+            self._tell(facts.SkewMeasured(frame.received_at, skew))
 
     def _decide(
         self, at: datetime, action: Any, exec_id: str, number: int, alert: str = "", created_at: str = ""
@@ -433,7 +452,7 @@ class OracleFeed:
                 side="BOT" if truth.side == "BOT" else "SLD",
                 quantity=truth.quantity,
                 price=truth.price,
-                time=frame.received_at if strange else truth.time,
+                time=frame.received_at - (self._skew or timedelta(0)) if strange else truth.time,
                 live=frame.fields[ExecutionAt.REQUEST] == "-1",
                 perm_id=truth.perm_id,
                 client_id=truth.client_id,

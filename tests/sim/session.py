@@ -98,7 +98,7 @@ class SimSession:
         self._heard_at = self._clock.now()
         news = [(Source.BROKER, fields) for fields in packet if self._repeats.is_new(fields)]
         if news:
-            self._sink.append(self._number, self._clock.now(), news)
+            self._sink.append(self._number, self._clock.host(), news)
         for fields in packet:
             self._saw(fields)
 
@@ -133,6 +133,10 @@ class SimSession:
         """Plan another snapshot, once the first sweep is over."""
         if self.started and not self._barred and (POSITIONS, "") not in self._plan:
             self._plan.append((POSITIONS, ""))
+
+    def ask_time(self) -> None:
+        """Ask for the broker's time at once, as the tracker does when its machine's clock was set."""
+        self._note(Source.BROKER, *self._gateway.current_time())
 
     def down(self) -> None:
         """End the link as one that noticed."""
@@ -217,4 +221,4 @@ class SimSession:
             self._plan.appendleft((POSITIONS, ""))
 
     def _note(self, source: Source, *fields: str) -> None:
-        self._sink.append(self._number, self._clock.now(), [(source, fields)])
+        self._sink.append(self._number, self._clock.host(), [(source, fields)])

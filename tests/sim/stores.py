@@ -103,7 +103,7 @@ class FileMedium:
 
     def start(self) -> AlertStore:
         self._disk.forget_open_files()
-        return SettlingFile(AlertFile(PATH, zone=NEW_YORK, now=self._clock.now, disk=self._disk))
+        return SettlingFile(AlertFile(PATH, zone=NEW_YORK, now=self._clock.host, disk=self._disk))
 
     def records(self) -> Records | None:
         try:

@@ -41,8 +41,19 @@ FOUND = (
 """Seeds that found a bug, of the tracker or of what was expected of it; each is fixed."""
 RARE: Final = (122, 143, 162, 249)
 """Seeds in which what is rarest happens."""
+CLOCK_SET: Final = range(3_000_000_000, 3_000_000_024)
+"""Lives in which the clock of the tracker's machine is set."""
 SOMETIMES = (
-    *("ambiguous", "assignment", "dismissal", "gap accepted", "gap closed", "gap reopened", "late fee"),
+    *(
+        "ambiguous",
+        "assignment",
+        "clock set",
+        "dismissal",
+        "gap accepted",
+        "gap closed",
+        "gap reopened",
+        "late fee",
+    ),
     *("late match", "late match behind a close", "near miss", "reopened", "reopening", "successor"),
     *("swapped journal", "undecodable", "undo", "younger alert of a swept fill"),
 )
@@ -54,6 +65,7 @@ CATCHES = {
     "ownership": (0, 2, 3),
     "reapply": (0, 7, 19),
     "file watch": (4, 14, 23),
+    "host clock": (3_000_000_052, 3_000_000_162),
 }
 """Mutation -> seeds of which each notices it."""
 
@@ -61,7 +73,7 @@ CATCHES = {
 @pytest.mark.usefixtures("unmeasured")
 def test_fixed_seeds_come_right() -> None:
     """Safety while the faults are on, the broker's truth in every alert when they are off."""
-    results = run_many([*FIXED, *FOUND, *RARE])
+    results = run_many([*FIXED, *FOUND, *RARE, *CLOCK_SET])
     assert [result.report() for result in results if result.failure] == []
     happened = {name for result in results for name in result.sometimes}
     assert set(SOMETIMES) - happened == set()

@@ -19,15 +19,16 @@ from typing import Any, Final
 from loguru import logger
 from msgspec.structs import replace
 
-from tests.sim import checks
+from tests.sim import checks, host_clock, link
 from tests.sim.broker import Event as BrokerEvent
-from tests.sim.broker import SimBroker
+from tests.sim.broker import SimBroker, described
 from tests.sim.changes import FIRST, Changes
 from tests.sim.clock import NEW_YORK, SimClock
 from tests.sim.ended_days import EndedDays
 from tests.sim.fates import Fates, SimCrash, SimJournal
 from tests.sim.first_answers import FirstAnswers
 from tests.sim.gateway import SimGateway
+from tests.sim.host_clock import HostClock
 from tests.sim.inline import Inline
 from tests.sim.late_reports import LateReports
 from tests.sim.latecomers import Latecomers
@@ -71,8 +72,9 @@ class World:
 
     def __init__(self, seed: int, journal: Path, tell: Callable[[str], None] = lambda line: None) -> None:
         self.rng = Random(seed)
-        self.options: Options = draw(self.rng)
+        self.options: Options = host_clock.fit(seed, draw(self.rng))
         self.clock = SimClock()
+        self._host_clock = host_clock.of(seed, self.clock)
         self._told = tell
         options = self.options
         self.broker = SimBroker(self.rng, self.clock, options)
@@ -150,7 +152,7 @@ class World:
     # The process
 
     def _begin_process(self) -> None:
-        self.feed.started(self.clock.now())
+        self.feed.started(self.clock.host())
         self.journal = SimJournal(self._path, self.fates, self._committed)
         self.store = SimStore(
             self.medium.start(), self.fates, self._saw, self._applying, self._compared, self.stored.add
@@ -160,7 +162,8 @@ class World:
             self.store,
             self._normalise,
             partial(match_execution, early_fill=EARLY_FILL),
-            now=self.clock.now,
+            now=self.clock.host,
+            monotonic=lambda: self.clock.now().timestamp(),
             worker=Inline(),
             policy=ClosingPolicy(self.options.policy),
             accounts=self.feed.watched,
@@ -186,7 +189,7 @@ class World:
         self.restarts += 1
         self.session = None
         self.gateway.disconnect()
-        self.feed.stopped(self.clock.now(), self._journalled().noted)
+        self.feed.stopped(self.clock.host(), self._journalled().noted)
         self.journal.close()
         self.swap.put_back()
         self.neighbour.lose_late_write()
@@ -204,11 +207,11 @@ class World:
         ran = self.journal.state.get(RUN_TIME, "last")
         if ran != self._ran:
             self._ran = ran
-            self.feed.kept(self.clock.now())
+            self.feed.kept(self.clock.host())
         seen = {row.alert: row.at for row in self.journal.state.every(FIRST_SEEN)}
         if seen != self._seen:
             self._seen = seen
-            self.feed.seen_kept(self.clock.now())
+            self.feed.seen_kept(self.clock.host())
         if cursor == self._cursor:
             # An outbox that was delivered decides nothing.
             return
@@ -220,7 +223,7 @@ class World:
         self.ended.take(taken)
         by_positions = GapEnd.POSITIONS.value
         closed = {gap.day for gap in self.journal.state.every(GAPS) if gap.closed_how == by_positions}
-        self.feed.commit(taken, openings, self.ended.days - closed, self.clock.now())
+        self.feed.commit(taken, openings, self.ended.days - closed, self.clock.host())
         self._cursor = cursor
 
     def _saw(self, store: AlertStore, changed: bool | None) -> None:
@@ -229,9 +232,11 @@ class World:
         if self._looks > _LOOKS:
             raise checks.Broken("the pump does not come to rest")
         if changed is None:
-            self.feed.lost(store, self.clock.now())
+            self.feed.lost(store, self.clock.host())
         else:
-            self.feed.read(store, self.clock.now(), changed, self._journalled())
+            if changed and self._host_clock is not None:
+                self._host_clock.record_read()
+            self.feed.read(store, self.clock.host(), changed, self._journalled())
 
     def _compared(self) -> None:
         self.feed.compared(self._journalled())
@@ -284,6 +289,8 @@ class World:
             if rng.random() < options.persons:
                 self._journal(self.person.decide(self.store))
             self._think_again()
+            if self._host_clock is not None and self._host_clock.due:
+                self._set_clock(self._host_clock)
             if rng.random() < options.neighbour or self.neighbour.slow:
                 self.neighbour.act()
             self._link()
@@ -346,24 +353,36 @@ class World:
         if (entry := changes.told(self.journal.state)) is None:
             return False
         self.tell(f"a person: {entry}")
-        self.pump.append(self.journal.last_connection_no, self.clock.now(), [entry.arriving])
+        self.pump.append(self.journal.last_connection_no, self.clock.host(), [entry.arriving])
         return True
+
+    def _set_clock(self, host: HostClock) -> None:
+        """Set the machine's clock while nothing is left to do, and ask the broker for its time."""
+        session = self.session
+        if session is None or not session.started or self.gateway.silent or self.neighbour.busy:
+            return
+        self.fates.on = False
+        self._pump()
+        waits = self._journalled().last > self.journal.cursor or not self.feed.settled or self.pump.away
+        if session.idle and not waits:
+            by = host.set(self.neighbour.dated_at)
+            self.tell(f"the clock is set by {by}")
+            self.feed.clock_set(self.clock.host(), by)
+            session.ask_time()
+            self._pump()
+        self.fates.on = True
 
     def _happen(self, events: list[BrokerEvent]) -> None:
         for event in events:
-            if (made := event.execution) is not None:
-                self.tell(
-                    f"broker {made.side} {made.quantity} {made.contract.local_symbol} at {made.price}"
-                    f" {made.account} {made.exec_id} perm {made.perm_id} client {made.client_id}"
-                    f" {made.order_ref}"
-                )
+            if event.execution is not None:
+                self.tell(f"broker {described(event.execution)}")
         self.gateway.hear(events)
 
     def _journal(self, entries: Sequence[Entry]) -> None:
         """Have a person's word taken in."""
         if entries:
             arriving = [entry.arriving for entry in entries]
-            self.pump.append(self.journal.last_connection_no, self.clock.now(), arriving)
+            self.pump.append(self.journal.last_connection_no, self.clock.host(), arriving)
 
     def _think_again(self) -> None:
         if entries := self.person.think_again(self.journal):
@@ -372,36 +391,11 @@ class World:
                 self._die("a second thought")
 
     def _link(self) -> None:
-        rng, options, gateway = self.rng, self.options, self.gateway
         if self.session is None:
-            if rng.random() < 0.3:
+            if self.rng.random() < 0.3:
                 self._connect()
-            return
-        if rng.random() < options.storms:
-            if gateway.upstream:
-                self.tell("1100")
-                gateway.lose_upstream()
-            else:
-                self.tell("1101 or 1102")
-                gateway.regain_upstream()
-        if rng.random() < options.silences:
-            self.tell("the gateway falls silent")
-            gateway.silent = True
-        if rng.random() < 0.3:
-            gateway.release()
-        self.session.receive(rng.choice((0, 1, 2, 5, 50, 500)))
-        if not self.session.tick():
-            self.tell("link given up")
+        elif not link.go_on(self.rng, self.options, self.gateway, self.session, self.tell):
             self.session = None
-            return
-        if rng.random() < options.drops:
-            self.tell("link dropped")
-            self.session.down()
-            self.session = None
-        elif rng.random() < 0.04:
-            self.session.want_sweep()
-        elif rng.random() < 0.03:
-            self.session.want_positions()
 
     def _connect(self) -> None:
         self.tell("link up")
@@ -415,6 +409,8 @@ class World:
             whole=self.changes is not None,
             completed=not self.read_only,
         )
+        if self._host_clock is not None:
+            self.session.ask_time()
 
     def _pump(self) -> None:
         self.pumps += 1
@@ -422,7 +418,7 @@ class World:
         self._looks = 0
         self._runner.run(self.pump.pump())
         waits = bool(self.journal.state.find(EXECUTIONS, "waiting", "1"))
-        self.feed.rested(self.clock.now(), self._journalled(), waits=waits)
+        self.feed.rested(self.clock.host(), self._journalled(), waits=waits)
         self.feed.count()
         if not self._meddled and not self.pump.away and not self.journal.state.find(OUTBOX, "pending", "1"):
             records = self.medium.records()

@@ -84,7 +84,6 @@ class Replay:
         self._lived = self._lived_seen = self._lived_kept = _NO_TIME
         """How long we ran with a readable store, up to the last look at it, and as outlasts a crash."""
         self._last_at: datetime | None = None
-        self._skew = _NO_TIME
         self._tallied: list[Folded] = []
         self._tallies: dict[int, Tally] = {}
         """What was summed up of these folds last."""
@@ -110,7 +109,7 @@ class Replay:
         elif isinstance(event, UndecodableArrived):
             self.undecodable[event.exec_id or f"frame {len(self.undecodable)}"] = event
         elif isinstance(event, SkewMeasured):
-            self._skew = event.skew
+            self.registry.measured(event.skew)
         elif isinstance(event, Started):
             self._look_before, self._look = self._look, True
             self._running, self._readable, self._unlooked, self._was_read = True, False, False, False
@@ -230,7 +229,7 @@ class Replay:
             return
         self._readable = self._was_read = True
         gone = [alert for alert in self.registry.alerts if not alert.present]
-        self.registry.read(event, self._skew)
+        self.registry.read(event)
         self._returned |= {alert.number: len(self.decisions) for alert in gone if alert.present}
         self._unlooked = True
         if event.looked:

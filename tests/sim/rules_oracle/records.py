@@ -149,6 +149,10 @@ def _same_expiry(one: Expiry, other: Expiry) -> bool:
     return _month(one) == _month(other)
 
 
+_UNSEEN = timedelta(seconds=2)
+"""By how little two measures differ that whole seconds cannot tell apart."""
+
+
 def _month(expiry: Expiry) -> tuple[int, int] | None:
     return (expiry.day.year, expiry.day.month) if expiry.day is not None else expiry.month
 
@@ -211,6 +215,8 @@ class Registry:
         self._contracts = contracts
         self.alerts: list[Alert] = []
         self._sights: list[Sight] = []
+        self._skew: timedelta | None = None
+        """The host's clock less the broker's, as measured last."""
         self.readings = 0
         """Counts the readings that may have changed what a name means."""
 
@@ -249,7 +255,17 @@ class Registry:
             alert.lost = not alert.kept
         self._sights = [sight for sight in self._sights if sight.kept]
 
-    def read(self, store: StoreRead, skew: timedelta) -> None:
+    def measured(self, skew: timedelta) -> None:
+        """Rule 4.1: what is measured first was so all along; a second or so is no other setting."""
+        if self._skew is None or abs(skew - self._skew) < _UNSEEN:
+            before = self._skew or timedelta(0)
+            dated: list[Alert | Sight] = [*self.alerts, *self._sights]
+            for one in dated:
+                if one.skew == before:
+                    one.skew = skew
+        self._skew = skew
+
+    def read(self, store: StoreRead) -> None:
         """Take in a reading: which records are known alerts, which are new, which are gone (rule 2.3)."""
         assert store.alerts is not None
         self.readings += 1
@@ -273,7 +289,7 @@ class Registry:
                 kept.add(known.number)
                 if known.lost:
                     record = self._record(alerter, ticker, raw, store, store.at)
-                    seen = self._first_sight(record, store, skew)
+                    seen = self._first_sight(record, store)
                     known.first_seen, known.skew, known.lost = seen.at, seen.skew, False
                 known.record = self._record(alerter, ticker, raw, store, known.first_seen)
             rest = left
@@ -281,17 +297,17 @@ class Registry:
             alert.present = alert.number in kept
         for alerter, ticker, raw in rest:
             record = self._record(alerter, ticker, raw, store, store.at)
-            seen = self._first_sight(record, store, skew)
+            seen = self._first_sight(record, store)
             record = self._record(alerter, ticker, raw, store, seen.at)
             self.alerts.append(Alert(len(self.alerts), record, seen.at, seen.skew))
         for alert in self.present:
             if alert.record.created.moment is None and self._sight(alert.record) is None:
                 self._sights.append(Sight(alert.record, alert.first_seen, alert.skew))
 
-    def _first_sight(self, record: Record, store: StoreRead, skew: timedelta) -> Sight:
+    def _first_sight(self, record: Record, store: StoreRead) -> Sight:
         """Return when it is first seen; an undated one that had this name before, with this contract, was."""
         before = self._sight(record) if record.created.about is None else None
-        return before or Sight(record, store.at, skew)
+        return before or Sight(record, store.at, self._skew or timedelta(0))
 
     def _sight(self, record: Record) -> Sight | None:
         same = (sight for sight in self._sights if sight.record.spelled == record.spelled)
