@@ -188,6 +188,19 @@ def test_smaller_or_opposite_changes_nothing() -> None:
     shows(day, A, -1)
 
 
+def test_what_counts_tells_what_grows_within_a_second() -> None:
+    """10 bought and sold, the broker says -6: in one second 1 is sold, which grows that, and 7 are bought."""
+    day = bought_ten()
+    day.fill(STK, -10, 200)
+    day.answer({STK: -6, OTHER: 1})
+    day.wait(5)
+    day.fill(STK, 7, 210)
+    day.fill(STK, -1, 220, at=-1)
+    shows(day, A, 0)
+    # What the 7 closed was sold at 220; nothing was bought at 210 to be sold again.
+    assert day.right().alert(A).avg_price == 220
+
+
 def test_another_difference_waits_anew() -> None:
     """10, then 14, then 16: the second difference is another one; a third answer settles 16."""
     day = bought_ten()

@@ -86,6 +86,11 @@ class Folded:
     def position(self) -> Decimal:
         return self.opening + sum((lot.quantity for lot in self.lots), ZERO)
 
+    @property
+    def counted(self) -> Decimal:
+        """What a fill adds to or takes from: the position with what is unsettled and counts (rule 4.3)."""
+        return self.position + self.left_over
+
 
 @dataclass(slots=True)
 class Given:

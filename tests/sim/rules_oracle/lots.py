@@ -69,7 +69,7 @@ class _Fold:
         for second, group in groupby(by_second, key=lambda fact: fact.time):
             while waiting and waiting[0][0] < second:
                 self._take(waiting.pop(0))
-            facts = in_order(list(group), self._out.position)
+            facts = in_order(list(group), self._out.counted)
             here = []
             while waiting and waiting[0][0] == second:
                 step = waiting.pop(0)[1]
@@ -127,7 +127,7 @@ class _Fold:
         rest = event.signed
         if rest * out.position < 0 or (rest and rest * out.left_over < 0):
             rest = self._close(fact, rest)
-        grows = out.position * (1 if event.side == "BOT" else -1) >= 0
+        grows = out.counted * (1 if event.side == "BOT" else -1) >= 0
         if rest or (not event.quantity and grows and fact.was_in_force):
             # A void is a lot of nothing: who had it is known to have nothing left.
             lot = Lot(
