@@ -12,6 +12,7 @@ from tests.support.facts import (
     ALERT,
     START,
     SUCCESSOR,
+    alert_fields,
     exec_id,
     execution,
     held,
@@ -333,6 +334,22 @@ def test_new_number_told_behind_a_sale_there() -> None:
     assert (held(story, account=OTHER_ACCOUNT), quantity(story)) == (6, 6)
     story.sell(6, account=OTHER_ACCOUNT, contract=STOCK)
     assert (quantity(story), shown(story).open) == (0, False)
+
+
+def test_lots_moved_to_a_respelled_alert_are_what_it_handed_on_there() -> None:
+    """3 under the other number went to a successor; the alert is respelled then. It is told that its 10 had
+    come there before: they went with the 3.
+    """
+    story = Moving(10)
+    story.sell(-2, account=OTHER_ACCOUNT, contract=STOCK)
+    story.answer_with(position(0, contract=STOCK), position(2, contract=STOCK, account=OTHER_ACCOUNT))
+    story.now += timedelta(seconds=9)
+    story.sell(-1, account=OTHER_ACCOUNT, contract=STOCK)
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR), MOVED)
+    respelled = ALERT._replace(alerter="Robindahood Alerts")
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(respelled), "", "whole")
+    story.say(MOVED)
+    assert (quantity(story, SUCCESSOR), quantity(story, respelled)) == (13, 0)
 
 
 def test_move_behind_a_move() -> None:

@@ -439,6 +439,11 @@ class Ownership:
         for key in contracts:
             holding = self._positions.with_all_booked(key)
             mine = [each for each in holding.alerts if each.alert == old] if holding is not None else []
+            kind = OwnershipKind.SUCCEEDED
+            ruling = Ruling(key, kind, [(new, None)], taken_from=old, whole=whole)
+            if whole and holding is not None and not mine:
+                # It handed all on; what is told late to have come to it is known by its new name.
+                self._log.make(frame, ruling, self.skew)
             if holding is None or not (mine and (mine[0].quantity or whole)):
                 continue
             last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))
@@ -450,8 +455,7 @@ class Ownership:
             orders = {lot.order for lot in holding.lots if old in lot.owners}
             if whole:
                 orders |= self._orders.of_contract(key)
-            kind = OwnershipKind.SUCCEEDED
-            self._log.make(frame, Ruling(key, kind, [(new, None)], taken_from=old, whole=whole), self.skew)
+            self._log.make(frame, ruling, self.skew)
             for order in sorted(orders):
                 self._orders.rename(order, old, new)
         return handed
