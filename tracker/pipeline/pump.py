@@ -33,6 +33,8 @@ from tracker.pipeline.store_watch import OnStore, StoreOutage, StoreWatch
 
 _BATCH: Final = 3000
 """Most frames of one step."""
+_AT_ONCE: Final = 6000
+"""Most frames of one step where no socket and no link wait: fewer steps write a row less often."""
 _FIRST_BATCH: Final = 200
 """Frames of the first step, and the fewest of any later one."""
 _STEP_SECONDS: Final = 0.2
@@ -220,13 +222,14 @@ class Pump:
             self._compare.set()
 
     async def decide(self) -> None:
-        """Decide all journalled frames; the alerts are written by the next `pump`.
+        """Decide all journalled frames in large steps; the alerts are written by the next `pump`.
 
         The rows of a large report change the same alerts over and over, so writing them once is enough. The
         store was read by an earlier `pump`.
         """
-        while await self._catch_up():
+        while self._step(_AT_ONCE):
             self._publish()
+            await asyncio.sleep(0)
 
     async def _wait(self) -> None:
         timeout = None
@@ -246,16 +249,16 @@ class Pump:
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + _GATHER_SECONDS
-        stepped = frames = self._step()
+        stepped = frames = self._step(self._batch)
         while frames >= _FLOOD and loop.time() < end:
             # Let the event loop read the socket.
             await asyncio.sleep(0)
-            frames = self._step()
+            frames = self._step(self._batch)
         return bool(stepped)
 
-    def _step(self) -> int:
+    def _step(self, most: int) -> int:
         """Apply the next frames in one transaction; returns how many."""
-        frames = self._journal.frames_after(self._journal.cursor, self._batch)
+        frames = self._journal.frames_after(self._journal.cursor, most)
         if not frames:
             return 0
         loop = asyncio.get_running_loop()

@@ -56,7 +56,7 @@ from tracker.reconcile.flex_causes import EventPlan
 from tracker.status.protocol import CommandError
 
 _CHANGES_SHOWN: Final = 200
-_BATCH: Final = 1000
+_BATCH: Final = 3000
 """Rows that are journalled in one commit."""
 
 
