@@ -460,3 +460,23 @@ def test_correction_of_what_never_came_leaves_what_was_before_an_adjustment() ->
     day.answer({STK: 14, OTHER: 1})
     right = day.right()
     assert seen(right.openings[ACC, 7].quantity, right.positions[ACC, 7]) == (8, 14)
+
+
+def test_what_a_sweep_under_way_reads_leaves_what_was_before_a_word() -> None:
+    """8 were held, 1 is bought, a purchase of 2 comes unreadable, and the broker lists 11.
+
+    A sweep brings the 2, and before its end a person takes the broker's word: that is no doubt about the 8.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({STK: 8, OTHER: 1})
+    day.fill(STK, 1)
+    unread = "0000e0d5.00000077.01.01"
+    day.add(f.UndecodableArrived(day.now, unread))
+    day.answer({STK: 11, OTHER: 1})
+    day.add(f.SweepAsked(day.now, day.connection))
+    day.fill(STK, 2, at=-1, live=False, exec_id=unread)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None))
+    day.add(f.SweepEnded(day.now, day.connection))
+    right = day.right()
+    assert seen(right.openings[ACC, 7].confirmed, right.openings[ACC, 7].quantity) == (True, 8)
+    assert right.positions[ACC, 7] == 11

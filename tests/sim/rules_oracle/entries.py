@@ -100,9 +100,29 @@ class Adjustment:
     """The inferred ones that a told cause explains, here and where it goes on."""
     made: int = 0
     """Counts what had arrived when it was made."""
+    heard: int = 0
+    """The same without what a sweep under way had brought: that is held against no balance before its end."""
     known_at: datetime = BEGINNING
     """When the answer that shows it was asked, or it was told: within a second what was known first stands
     first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplained:
+    """A difference that waits for a second witness (rule 4.3)."""
+
+    held: Decimal
+    difference: Decimal
+    """The broker's quantity less ours."""
+    place: Place
+    time: datetime
+    """The broker's time asked for just before."""
+    at: datetime
+    arrived: int
+    """Counts what had arrived by then."""
+    vanished: bool
+    after_gap: bool
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

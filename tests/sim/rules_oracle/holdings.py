@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Scaled, Sweep
 from tests.sim.rules_oracle.days import NEW_YORK, expiry_day
-from tests.sim.rules_oracle.entries import Adjustment, Place, Unsettled
+from tests.sim.rules_oracle.entries import Adjustment, Place, Unexplained, Unsettled
 from tests.sim.rules_oracle.facts import (
     ZERO,
     AccountContract,
@@ -37,24 +37,6 @@ from tests.sim.rules_oracle.facts import (
 )
 from tests.sim.rules_oracle.openings import Openings
 from tests.sim.rules_oracle.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Unexplained:
-    """A difference that waits for a second witness (rule 4.3)."""
-
-    held: Decimal
-    difference: Decimal
-    """The broker's quantity less ours."""
-    place: Place
-    time: datetime
-    """The broker's time asked for just before."""
-    at: datetime
-    arrived: int
-    """Counts what had arrived by then."""
-    vanished: bool
-    after_gap: bool
-    asked_at: datetime
 
 
 @dataclass(slots=True)
@@ -294,6 +276,7 @@ class Holdings:
             target,
             instead=() if inferred is None else (inferred,),
             made=self._arrived if inferred is None else inferred.made,
+            heard=self._heard(touched) if inferred is None else inferred.heard,
             known_at=event.at if seen is None or event.time is not None else _known_at(seen),
         )
         self._adjustments.insert(at, told)
@@ -302,6 +285,13 @@ class Holdings:
             self._adjustments[self._adjustments.index(told)] = replace(told, instead=(*told.instead, there))
         for each in touched:
             self._measure_again(each)
+
+    def _heard(self, touched: Collection[AccountContract]) -> int:
+        """Return how much had arrived before all that a sweep under way brought of these."""
+        arriving = (fact for holding in touched for fact in self._arriving.get(holding, ()))
+        return min(
+            (number - 1 for fact in arriving for number in fact.arrived.values()), default=self._arrived
+        )
 
     def _brought(self, told: Adjustment) -> Adjustment | None:
         """Return the last inferred adjustment of where a position goes on, if it is what the move brought."""
@@ -362,7 +352,7 @@ class Holdings:
     def opening(self, holding: AccountContract, moved: Sequence[MovedIn] | None = None) -> Opening:
         """Return the opening balance; `moved` is what came from other accounts and contracts."""
         moved = self._moved_in(holding) if moved is None else moved
-        adjusted = min((one.made for one in self.touching(holding)), default=None)
+        adjusted = min((one.heard for one in self.touching(holding)), default=None)
         scaled = [
             Scaled(one.place, one.ratio, one.known_at)
             for one in self.adjustments(holding)
@@ -444,6 +434,7 @@ class Holdings:
                     inferred=True,
                     amount=seen.difference,
                     made=self._arrived,
+                    heard=self._arrived,
                     known_at=seen.asked_at,
                 )
             )
