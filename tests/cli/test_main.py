@@ -351,3 +351,12 @@ def test_unwritable_answer_is_failure() -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith("tracker: the answer could not be written: ")
+
+
+def test_closed_output_is_no_failure() -> None:
+    """As `tracker completion bash >&-`; the numbers of the standard streams stay theirs."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-m", "tracker", "completion", "bash"],
+        cwd=PROJECT, stderr=subprocess.PIPE, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -49,6 +49,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     code = FAILED
+    _replace_closed_streams()
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal in another encoding than UTF-8 shows what it does not have as an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -61,6 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Put the null device where the caller closed a standard stream (`>&-`), so that no other file gets its
+    number.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_WRONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
 
 
 def _dispatch(argv: Sequence[str]) -> int:
