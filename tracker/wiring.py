@@ -6,6 +6,7 @@ closed. It starts no task, and decides nothing.
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -111,6 +112,12 @@ def _explaining_settings() -> Iterator[None]:
         yield
     except StoreMisconfigured as error:
         raise SettingsError([str(error)]) from None
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that stop a process; `nohup` starts it with SIGHUP ignored, which stays so."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hangs_up else ()))
 
 
 def start_log(settings: Settings) -> None:

@@ -63,9 +63,9 @@ class MirrorProcess:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), SECONDS)
 
-    async def stop(self) -> int:
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         return await self.ended()
 
 
@@ -189,3 +189,15 @@ def test_second_mirror_is_refused(database: Database, tmp_path: Path) -> None:
                 assert "is in use by tracker mirror, process" in box.log()
 
     asyncio.run(play())
+
+
+def test_end_of_its_terminal_stops_it(database: Database, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with mirrored(tmp_path / "box", database) as box:
+            await box.start()
+            await box.until(lambda: "mirroring" in box.log())
+            assert await box.stop(signal.SIGHUP) == 0
+            assert "stopping, as requested" in box.log()
+
+    with SharedRig(database):
+        asyncio.run(play())

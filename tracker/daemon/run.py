@@ -162,7 +162,7 @@ class Daemon:
             )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in _stop_signals():
+        for number in wiring.stop_signals():
             loop.add_signal_handler(number, self._signalled, stop, number)
         server = await self._listen()
         self._notifier.start(self._feed.follow(0), self._feed.last)
@@ -452,12 +452,6 @@ def _start_log(settings: Settings) -> None:
         wiring.start_log(settings)
     except OSError as error:
         raise FileUnwritable(settings, "log", "file", error) from error
-
-
-def _stop_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that stop the tracker; `nohup` starts it with SIGHUP ignored, which stays so."""
-    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    return (signal.SIGTERM, signal.SIGINT, *((signal.SIGHUP,) if hangs_up else ()))
 
 
 def _tune() -> None:

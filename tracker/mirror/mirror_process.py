@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -154,7 +153,7 @@ class _Loop:
         """Run until a signal ends the process; raises Locked, StoreRefused."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in wiring.stop_signals():
             loop.add_signal_handler(number, stop.set)
         while not stop.is_set():
             self._lock.keep()
