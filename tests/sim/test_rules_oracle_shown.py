@@ -161,6 +161,21 @@ def test_look_finds_only_what_it_saw() -> None:
     assert oracle.known() == f.Known(frozenset(), frozenset({0}))
 
 
+def test_full_look_finds_only_orders_with_lots_left() -> None:
+    """Rule 1.6: of two purchases of nobody one is sold again, and their windows are over."""
+    day = Day({}, looks_are_told=True)
+    day.fill(C95, 3, at=-9)
+    day.fill(C95, 2)
+    day.fill(C95, -3)
+    day.wait(1000)
+    day.add(f.Started(day.now))
+    day.add(f.StoreRead(day.now, {"real-day-trading": {"TSLA": alert(C95)}}, looked=False))
+    oracle = Oracle(day.settings)
+    for event in day.events:
+        oracle.handle(event)
+    assert [order.perm_id for order in oracle.known().orders] == [502]
+
+
 def test_look_before_an_order_had_lots_does_not_match_it() -> None:
     """Short 3 of A: a purchase of 2 closes. B appears, and is looked for while an older purchase of 4 waits.
 

@@ -294,7 +294,7 @@ class Replay:
         left = self._lots_left(order)
         lots_owned = any(lot.owners for lot in left)
         over = self.persons.decided(order) or (order in self.by_reference and owners) or (owners and not left)
-        if over or not (in_window or (full and not lots_owned)):
+        if over or not (in_window or (full and left and not lots_owned)):
             return None
         found = self._match(order)
         if owners:
