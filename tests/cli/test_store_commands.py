@@ -170,6 +170,14 @@ def test_unreachable_database_is_told(run: Run, database: Database) -> None:
     assert "password authentication failed" in wrong.err
 
 
+def test_command_that_ends_promises_no_second_try(run: Run) -> None:
+    """Only a tracker that runs tries again by itself."""
+    said = run("test", "--symbol", "NVDA", url="postgresql://me@127.0.0.1:1/alerts")
+    assert said.code == 5
+    assert "cannot be reached: " in said.err
+    assert said.err.endswith("; run this again once that is settled\n")
+
+
 def test_malformed_url_is_not_repeated(run: Run) -> None:
     """libpq would quote it whole."""
     said = run("store", "seats", url=f"postgresql://me:{PASSWORD}@[::1/alerts")

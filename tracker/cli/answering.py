@@ -68,7 +68,7 @@ def answer(
         refusal = _refusal_of(error)
         if refusal is None:
             raise
-        answer = {"ok": False, "schema": SCHEMA, "error": {"code": refusal[1], "message": str(error)}}
+        answer = {"ok": False, "schema": SCHEMA, "error": {"code": refusal[1], "message": _words(error)}}
     if arguments.own.as_json:
         import json
 
@@ -86,6 +86,15 @@ def answer(
     else:
         raise Refusal(refusal[0], [str(answer["error"]["message"])])
     return refusal[0] if refusal is not None else code(answer)
+
+
+def _words(error: Exception) -> str:
+    """Return an error's message; a store's may promise what only a running tracker does."""
+    from tracker.core.model import StoreUnavailable
+
+    if not isinstance(error, StoreUnavailable):
+        return str(error)
+    return str(error).replace("; it is tried again", "; run this again once that is settled")
 
 
 def _refusal_of(error: Exception) -> tuple[int, str] | None:
