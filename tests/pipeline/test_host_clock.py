@@ -195,3 +195,25 @@ BOUGHT_BEFORE: Final = (Act(1, "fill", "NVDA", 4), Act(90, "alert", "NVDA"), Act
 @example(Clock(ahead=-1800, jumps=((1, 1800),)), BOUGHT_BEFORE)
 def test_wrong_clock_changes_no_alert(clock: Clock, acts: Sequence[Act]) -> None:
     assert lived(clock, acts) == lived(Clock(), acts)
+
+
+def test_alert_written_before_the_setting_of_the_clock_is_noticed(tmp_path: Path) -> None:
+    """An hour forward: until the broker's time is asked the alert looks an hour younger than the fill."""
+    with HostDesk(tmp_path, Clock()) as desk:
+        desk.pass_by(0)
+        desk.note(Source.LINK, "up", ACCOUNT, "176", after=0)
+        desk.ask_time()
+        desk.answer()
+        desk.act(Act(0, "fill", "NVDA", 4))
+        desk.pass_by(20)
+        desk.jumped = 3600
+        desk.pass_by(0)
+        desk.write_alert("NVDA")
+        assert not shown_of(desk)["open"]
+        desk.ask_time()
+        assert shown_of(desk)["position"]["quantity"] == 4
+
+
+def shown_of(desk: HostDesk) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(desk.alerts_path.read_text())[ROBIN]["NVDA"]
+    return shown

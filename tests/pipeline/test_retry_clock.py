@@ -154,6 +154,19 @@ def test_full_look_follows_start_and_absence() -> None:
     assert clock.full_look_due
 
 
+def test_full_look_follows_a_setting_of_the_clock() -> None:
+    """Below two seconds it is the same setting, since the broker gives whole seconds."""
+    skew = timedelta(0)
+    clock = RetryClock(MemoryLedgerState(), monotonic=Ticker(), retry_for=RETRY_FOR, skew=lambda: skew)
+    clock.tick(True)
+    assert clock.take_full_look()
+    skew = timedelta(seconds=1.9)
+    assert not clock.full_look_due
+    skew = timedelta(seconds=-30)
+    assert clock.take_full_look()
+    assert not clock.full_look_due
+
+
 def undated(expiry: str | None = None, strike: str | None = None) -> dict[str, Any]:
     details = {"ticker": "NVDA", "side": "C" if strike else None, "strike": strike, "expiry": expiry}
     return {"open": False, "created_at": None, "option_conid": None, "alert_details": details}

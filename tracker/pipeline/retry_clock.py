@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tracker.core.alerters import AlerterNames
-from tracker.core.broker_clock import as_shown_now
+from tracker.core.broker_clock import UNSEEN, as_shown_now
 from tracker.core.expiry import read_expiry
 from tracker.core.matching import same_contract
 from tracker.core.model import Alert
@@ -59,6 +59,8 @@ class RetryClock:
         self._since: float | None = None
         """When the store was last known to be readable, while it is."""
         self._full_look = True
+        self._looked_with: timedelta | None = None
+        """The clock's skew at the last look; None before the first."""
 
     def ran(self) -> float:
         """Return for how many seconds we have run with a readable store, over all starts."""
@@ -67,10 +69,11 @@ class RetryClock:
 
     @property
     def full_look_due(self) -> bool:
-        """Whether every order without an owner is to be matched again, since we were down or the store could
-        not be read.
+        """Whether every order without an owner is to be matched again, since we were down, the store could
+        not be read, or times were compared by a clock that was off by something else.
         """
-        return self._full_look
+        set_since = self._looked_with is not None and abs(self.skew() - self._looked_with) >= UNSEEN
+        return self._full_look or set_since
 
     def tick(self, readable: bool) -> None:
         """Count the time since the last call, if the store could be read at both ends of it."""
@@ -83,7 +86,8 @@ class RetryClock:
 
     def take_full_look(self) -> bool:
         """Return `full_look_due`, and reset it."""
-        due, self._full_look = self._full_look, False
+        due = self.full_look_due
+        self._full_look, self._looked_with = False, self.skew()
         return due
 
     def open_orders(self) -> Iterator[str]:

@@ -255,15 +255,20 @@ class Registry:
             alert.lost = not alert.kept
         self._sights = [sight for sight in self._sights if sight.kept]
 
-    def measured(self, skew: timedelta) -> None:
-        """Rule 4.1: what is measured first was so all along; a second or so is no other setting."""
-        if self._skew is None or abs(skew - self._skew) < _UNSEEN:
-            before = self._skew or timedelta(0)
+    def measured(self, skew: timedelta) -> bool:
+        """Rule 4.1: what is measured first was so all along; a second or so is no other setting.
+
+        Return whether it differs from what was taken for it before.
+        """
+        before = self._skew or timedelta(0)
+        other = abs(skew - before) >= _UNSEEN
+        if self._skew is None or not other:
             dated: list[Alert | Sight] = [*self.alerts, *self._sights]
             for one in dated:
                 if one.skew == before:
                     one.skew = skew
         self._skew = skew
+        return other
 
     def read(self, store: StoreRead) -> None:
         """Take in a reading: which records are known alerts, which are new, which are gone (rule 2.3)."""
