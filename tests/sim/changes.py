@@ -227,8 +227,11 @@ class Changes:
     def _delivered(self, key: AccountContract, rng: Random) -> list[Event]:
         """Have some of an option delivered: an assignment where it was sold, else an exercise."""
         held, contract = self._at(key), self._broker.contract(key[1])
-        sign = 1 if held > 0 else -1
-        count = rng.randint(1, int(abs(held)))
+        sign, whole = 1 if held > 0 else -1, int(abs(held))
+        if not whole:
+            # Of an option of which parts were sold, less than a whole one may be left.
+            return []
+        count = rng.randint(1, whole)
         stock = next(
             one for one in self._broker.contracts if (one.symbol, one.sec_type) == (contract.symbol, "STK")
         )
