@@ -397,6 +397,21 @@ def test_undated_record_that_comes_back_was_seen_before(created: str | None) -> 
     shows(day, A, 2)
 
 
+def test_respelled_undated_record_is_the_one_that_was_there() -> None:
+    """A day after it was first seen, another spelling of it comes and goes; then it is respelled.
+
+    It counts as created when it was first seen, so its contract's strike alone names it no longer.
+    """
+    there = {"TSLA": no_id(alert(C95, created=None, expiry=None))}
+    day = Day({"real-day-trading": there})
+    day.wait(25 * 3600)
+    day.read({"real-day-trading": there, "Real Day Trading": there})
+    day.read({"real-day-trading": there})
+    day.read({"RealDayTrading": there})
+    day.fill(C95, 2)
+    shows(day, "RealDayTrading/TSLA", None)
+
+
 def test_crash_forgets_no_first_sight_that_was_kept() -> None:
     """Seen at noon, in another spelling, and as at first beside that: a crash loses the last sight only."""
     record = alert(C95, created=None)

@@ -280,7 +280,8 @@ class Registry:
             for ticker, raw in tickers.items()
             if isinstance(raw, Mapping)
         ]
-        before = self.alerts[::-1]
+        # Of several that are gone the rules page says no word: who was there until now was respelled.
+        before = sorted(self.alerts, key=lambda alert: (not alert.present, -alert.number))
         kept: set[int] = set()
         # First the records that stand as they were spelled; only then the same alert in another spelling.
         for spelled in (True, False):
