@@ -185,6 +185,9 @@ class Seen:
         """Take in the record, and keep when it was seen."""
         self.store.records["demslayer"]["NVDA"] = record
         self.store.refresh()
+        return self.keep()
+
+    def keep(self) -> list[FirstSeen]:
         rows = self.records.unseen()
         for row in rows:
             self.state.put(FIRST_SEEN, row)
@@ -227,6 +230,20 @@ def test_respelled_undated_record_was_seen_before(kept: bool, con_id: int | None
     (alert,) = (alert for alert in seen.store.alerts() if alert.id.alerter == "Demslayer")
     assert seen.records.dated(alert).began_at == EVENING + timedelta(minutes=since)
     assert [row.at for row in seen.records.unseen()] == [EVENING + timedelta(minutes=since)]
+
+
+@pytest.mark.parametrize(("other", "new"), [("DemSlayer", "dem-slayer"), ("dem-slayer", "DemSlayer")])
+def test_second_spelling_beside_a_respelled_record_is_new(other: str, new: str) -> None:
+    """The record as it was first spelled is gone, and is the one that was respelled, whichever is first."""
+    seen = Seen()
+    seen.read(undated("1/2", "95"))
+    seen.now += timedelta(minutes=5)
+    del seen.store.records["demslayer"]
+    for name, since in ((other, 0), (new, 10)):
+        seen.store.records[name] = {"NVDA": undated("1/2", "95")}
+        seen.store.refresh()
+        assert [row.at for row in seen.keep()] == [EVENING + timedelta(minutes=since)]
+        seen.now += timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(("expiry", "strike"), [("1/2", "100"), ("1/9", "95")])

@@ -209,6 +209,7 @@ class SeenRecords:
             and self._names.same(seen.alert.alerter, alert.id.alerter)
             and self._is_of(seen, alert)
             and not self._is_there(seen)
+            and not self._is_anothers(seen, alert)
         ]
         return min(found, default=None)
 
@@ -216,3 +217,14 @@ class SeenRecords:
         """Return whether the store has a record that was seen, whatever conid it has by now."""
         spelled = (each for each in self._store.alerts() if each.id[:2] == seen.alert[:2])
         return any(not is_dated(each.id) and self._is_of(seen, each) for each in spelled)
+
+    def _is_anothers(self, seen: FirstSeen, alert: Alert) -> bool:
+        """Return whether what was seen is another record by now: respelled before, or first by name."""
+        return any(
+            each.id != alert.id
+            and not is_dated(each.id)
+            and self._names.same(seen.alert.alerter, each.id.alerter)
+            and self._is_of(seen, each)
+            and (each.id[:2] < alert.id[:2] or self._seen_as_spelled(each) == seen.at)
+            for each in self._store.alerts()
+        )
