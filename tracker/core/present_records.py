@@ -54,6 +54,9 @@ class PresentRecords:
         if self.find(execution, owner) is not None:
             self.remember(execution, owner)
             return owner
+        if (back := self._same_alert(execution, row)) is not None:
+            # It is there again in another spelling; who took over while it was away has what was left then.
+            return back.id
         while (new := row.successor) is not None:
             after = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
             there = self.find(execution, new) or self._same_alert(execution, after)
