@@ -177,7 +177,9 @@ class StoreChanges:
         changed.
         """
         notes = self._succession(alert_state)
-        seen = (notes, [(holding.key, mine) for holding, mine in self._owned(alert_state)])
+        # What it owns may be as it was because a person's word came and was taken back; that shows it anew.
+        owned = [(holding.key, mine) for holding, mine in self._owned(alert_state)]
+        seen = (notes, owned, alert_state.shown)
         if self._successions.get(alert_state.alert) == seen:
             return []
         self._successions[alert_state.alert] = seen
