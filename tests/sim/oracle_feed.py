@@ -161,6 +161,7 @@ class OracleFeed:
         """Take in a reading of the store; what it changes is found behind the frames `journalled` by then."""
         records = _own_text(store)
         if not changed and records == self._read:
+            self._tell(facts.StoreUnchanged(at))
             return
         self._read = self._served = records
         if not journalled.noted:

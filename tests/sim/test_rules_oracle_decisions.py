@@ -303,6 +303,18 @@ def test_absent_store_stops_window() -> None:
     shows(day, A, 2)
 
 
+def test_unchanged_store_ends_what_nobody_knows_of() -> None:
+    """It is read 1000 s after the fill as it was, and away just then: all of that was time with a store."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    created, records = day.ago(5), day.records
+    day.fill(C95, 2)
+    day.wait(1000)
+    day.add(f.StoreUnchanged(day.now))
+    day.read(None)
+    day.read({**records, "robindahood-alerts": {"TSLA": alert(C95, created=created)}})
+    shows(day, B, None)
+
+
 def test_killed_process_loses_what_it_did_not_keep() -> None:
     """It ran 1000 s since the fill and kept 800: the order, which has an owner, is matched for 100 s more."""
     for killed, quantity in ((True, 2), (False, None)):

@@ -39,6 +39,7 @@ FOUND = (
     *(1080005768, 5100003523, 5400001142, 5400002296, 5400002385, 5400003401, 5400004797),
     5400005662,
     1130004758,
+    1130002577,
 )
 """Seeds that found a bug, of the tracker or of what was expected of it; each is fixed."""
 RARE: Final = (122, 143, 162, 249)

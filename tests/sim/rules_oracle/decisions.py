@@ -32,6 +32,7 @@ from tests.sim.rules_oracle.facts import (
     Started,
     Stopped,
     StoreRead,
+    StoreUnchanged,
     UndecodableArrived,
     fact_key,
     order_key,
@@ -142,7 +143,7 @@ class Replay:
             jumped = event.by if isinstance(event, ClockJumped) else _NO_TIME
             if not (isinstance(event, StoreRead) and event.alerts is None):
                 self._lived += max(event.at - self._last_at - jumped, _NO_TIME)
-        if isinstance(event, StoreRead | LookedAgain):
+        if isinstance(event, StoreRead | StoreUnchanged | LookedAgain):
             self._lived_seen = self._lived
         # What was received while something else was read is handled later; that time passed only once.
         behind = self._last_at is not None and not isinstance(event, ClockJumped | Started)

@@ -89,6 +89,13 @@ class StoreRead:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreUnchanged:
+    """The store can be read, and says what it said."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class LookedAgain:
     """What was read is looked through: who takes over, and which orders are matched again."""
 
@@ -379,6 +386,7 @@ Event = (
     Executed
     | UndecodableArrived
     | StoreRead
+    | StoreUnchanged
     | LookedAgain
     | LookNoted
     | PersonDecided
