@@ -15,9 +15,8 @@ from typing import Final
 from tests.sim.clock import SimClock
 from tests.sim.options import Options
 
-FIRST: Final = 3_000_000_000
-"""The first seed of the lives in which the clock is set."""
-BEHIND_LAST: Final = 4_000_000_000
+SEEDS: Final = range(3_000_000_000, 4_000_000_000)
+"""The seeds of the lives in which the clock is set."""
 _CHANCE: Final = 0.05
 _STEPS: Final = (7, 40, 300, 1800, 3600)
 """Seconds by which it is set, forward or back."""
@@ -30,7 +29,7 @@ and what the broker's whole seconds leave open."""
 
 def of(seed: int, clock: SimClock) -> HostClock | None:
     """Return what sets the clock in the life of a seed; None where nobody does."""
-    return HostClock(seed, clock) if FIRST <= seed < BEHIND_LAST else None
+    return HostClock(seed, clock) if seed in SEEDS else None
 
 
 def fit(seed: int, options: Options) -> Options:
@@ -39,7 +38,7 @@ def fit(seed: int, options: Options) -> Options:
     Where the clock is set, its writers date every record with the time of now: one that is dated back cannot
     be told from one that was written before the setting.
     """
-    return replace(options, odd_creations=0.0) if FIRST <= seed < BEHIND_LAST else options
+    return replace(options, odd_creations=0.0) if seed in SEEDS else options
 
 
 class HostClock:

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tests.sim import host_clock
 from tests.sim.mutations import MUTATIONS, mutated
 from tests.sim.runs import run_many, run_one
 from tests.support.project import PROJECT
@@ -44,7 +45,7 @@ FOUND = (
 """Seeds that found a bug, of the tracker or of what was expected of it; each is fixed."""
 RARE: Final = (122, 143, 162, 249)
 """Seeds in which what is rarest happens."""
-CLOCK_SET: Final = range(3_000_000_000, 3_000_000_024)
+CLOCK_SET: Final = host_clock.SEEDS[:24]
 """Lives in which the clock of the tracker's machine is set."""
 SOMETIMES = (
     *(

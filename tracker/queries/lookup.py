@@ -131,7 +131,7 @@ def item_number(state: LedgerState, row: BookedExecution) -> int:
 
 
 def order_rows(state: LedgerState, row: BookedExecution) -> list[BookedExecution]:
-    """Return the executions that are decided together with one, itself included, in the broker's order."""
+    """Return the executions that are decided together with one, itself included, as they are listed."""
     rows = state.find(EXECUTIONS, "orders", row.order) if row.execution.perm_id > 0 else [row]
     return sorted(rows, key=listing_order)
 
