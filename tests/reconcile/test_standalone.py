@@ -139,7 +139,7 @@ def test_note_waits_for_a_running_tracker(tmp_path: Path) -> None:
         await traded(rig, "COIN")
         assert await rig.stop() == 0
         rig.gateway.set_position(ACCOUNT, CONTRACTS["COIN"], 3)
-        done = await reconcile(rig, "--apply")
+        done = await reconcile(rig)
         (found,) = done.answer["discrepancies"]
         assert "which is taken once a running tracker has the broker's answer" in found["next_step"]
         note = ("adjust", str(CONTRACTS["COIN"].con_id), "--note", "assigned")
@@ -150,6 +150,24 @@ def test_note_waits_for_a_running_tracker(tmp_path: Path) -> None:
         await rig.idle()
         assert (await reconcile(rig, command=note)).code == 0
         await rig.until(lambda: rig.read(ROBIN, "COIN")["position"]["quantity"] == 3)
+
+    play(tmp_path, story)
+
+
+def test_applied_audit_has_an_answer_of_after_its_sweep(tmp_path: Path) -> None:
+    """So the difference that it shows is in the journal however soon the connection is closed."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"COIN": alert_of("COIN")}})
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5)
+        await traded(rig, "COIN")
+        assert await rig.stop() == 0
+        rig.gateway.set_position(ACCOUNT, CONTRACTS["COIN"], 3)
+        asked = positions_requests(rig)
+        done = await reconcile(rig, "--apply")
+        assert positions_requests(rig) == asked + 3
+        (found,) = done.answer["discrepancies"]
+        assert "once a running tracker" not in found["next_step"]
 
     play(tmp_path, story)
 

@@ -199,6 +199,7 @@ class RequestSchedule:
             self._capture.forget_orders()
             await self._ask(reader, OPEN_ORDERS, requests.open_orders)
             await self._ask(reader, COMPLETED_ORDERS, requests.completed_orders)
+            await self._certain_positions(reader.patience)
             severed = self._upstream.lost or interruptions != self._upstream.interruptions
             snapshot = reader.result(self._ib, severed=severed)
         except BaseException:
@@ -210,6 +211,21 @@ class RequestSchedule:
         for each in waiting:
             if not each.done():
                 each.set_result(snapshot)
+
+    async def _certain_positions(self, within: float) -> None:
+        """Request the positions that are due after a sweep, so that who waits for a snapshot also has them.
+
+        They are journalled only: the snapshot shows those from before its sweep, which lists every execution
+        that they contain.
+        """
+        if not within or not self._positions_due():
+            return
+        self._certain_positions_due = False
+        async with self._asking[POSITIONS]:
+            if self._requests.positions_barred:
+                self._pending.add_positions()
+            else:
+                await self._positions(within)
 
     async def _ask(
         self, reader: SnapshotReader, question: str, ask: Callable[[float], Awaitable[bool]]
