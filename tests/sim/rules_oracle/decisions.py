@@ -104,7 +104,7 @@ class Replay:
         elif isinstance(event, LookNoted):
             for takeover in self._takeovers():
                 self._noted.setdefault(takeover, event.behind)
-            self.registry.look()
+            self.registry.look(self.tallies())
         elif isinstance(event, PersonDecided):
             self._person_decided(event)
         elif isinstance(event, UndecodableArrived):
@@ -251,7 +251,7 @@ class Replay:
         if not looks or not (self._unlooked or event.rematch):
             return
         if not noted:
-            self.registry.look()
+            self.registry.look(self.tallies())
             self._unlooked = False
         full = self._look_before if noted else self._look
         self._look = self._look and noted
@@ -420,8 +420,9 @@ class Replay:
     # Places, lots, references
 
     def _write(self, decision: Decision) -> None:
-        for number in decision.rules:
-            if not any(number in one.rules for one in self.decisions):
+        owners = self.fold_of(decision.holding).owners.get(decision.order, {}) if decision.order else {}
+        for number in decision.rules.keys() - owners.keys():
+            if number not in self.tallies():
                 # It is known as it is spelled now, even if it was looked at in another spelling before.
                 self.registry.alerts[number].looked = self.registry.alerts[number].record.spelled
         self.decisions.append(decision)

@@ -5,7 +5,7 @@ Owns identity (rule 2.3) and whether two records are about one contract (rule 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -172,7 +172,7 @@ class Alert:
     lost: bool = False
     """Whether a crash lost that, so that it is first seen when it is read next."""
     looked: tuple[str, str] | None = None
-    """How it was spelled when it was looked at last."""
+    """How it was spelled when it was looked at last; until it had anything, when it was matched last."""
 
     @property
     def spelled(self) -> tuple[str, str]:
@@ -237,10 +237,15 @@ class Registry:
         ]
         return next(iter(spelled or alike), None)
 
-    def look(self) -> None:
-        """Take in that the records as they were read last are looked through."""
+    def look(self, known: Collection[int]) -> None:
+        """Take in that the records as they were read last are looked through.
+
+        The rules page says no word of it: how an alert is spelled is followed once it is `known` to have had
+        something, since nothing shows it before.
+        """
         for alert in self.present:
-            alert.looked = alert.record.spelled
+            if alert.number in known:
+                alert.looked = alert.record.spelled
 
     def keep_seen(self) -> None:
         """Take in that when the present ones were first seen is written down."""

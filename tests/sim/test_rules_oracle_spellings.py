@@ -1,0 +1,24 @@
+"""Hand-worked days of the rules' oracle: which of several spellings is an alert's own (rules 2.3 and 2.4)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from tests.sim.rules_oracle import facts as f
+from tests.support.oracle_day import ACC, C95, A, Day, alert, shows
+
+
+def test_spelling_of_an_alert_that_had_nothing_is_the_one_in_which_it_was_matched() -> None:
+    """A's order sold what was held before. Respelled, it is replaced by one record of each spelling.
+
+    The order then sells 3 short. Nothing of A was ever shown in its second spelling.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.add(f.OpeningTold(day.now, ACC, C95.con_id, Decimal(5)))
+    day.fill(C95, -5, perm=1)
+    day.read({"Real Day Trading": {"TSLA": alert(C95)}})
+    one, two = (alert(C95, created=day.ago(ago)) for ago in (5, 10))
+    day.read({"Real Day Trading": {"TSLA": one}, "real-day-trading": {"TSLA": two}})
+    day.fill(C95, -3, perm=1)
+    shows(day, A, -3)
+    shows(day, "Real Day Trading/TSLA", None)
