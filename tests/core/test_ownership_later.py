@@ -328,6 +328,25 @@ def test_namesake_of_an_owner_without_lots_owns_what_is_left() -> None:
     assert (quantity(story), quantity(story, newer)) == (0, 7)
 
 
+def test_respelled_record_was_closed_when_the_one_before_it_was() -> None:
+    """3 short of the alert; 10 are bought as its record is away: 3 close it, 7 are nobody's; then 2 more.
+
+    The record comes back, is noted, and stands in another spelling when the note is decided: it is the same
+    alert, closed by the 10, so that it owns the 2 only. Found by seed 1140000012.
+    """
+    story = DatedStory()
+    story.tell(execution(exec_id(1), -3, at=0, perm_id=1))
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), 10, at=9, perm_id=2), execution(exec_id(3), 2, at=15, perm_id=2))
+    respelled = ALERT._replace(alerter="RobinDaHood")
+    story.created = {respelled: -1}
+    story.decide = matched(respelled)
+    rematch(story, 2)
+    assert (quantity(story, respelled), held(story)) == (2, 9)
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(respelled), "", "whole")
+    assert quantity(story, respelled) == 2
+
+
 def test_swept_fill_follows_an_owner_that_is_younger() -> None:
     """The alert took the order over at :20, when only the fill of :05 was known; that of :10 follows.
 

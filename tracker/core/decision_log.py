@@ -6,7 +6,7 @@ decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -35,6 +35,8 @@ class Ruling(NamedTuple):
     fill: str = ""
     quantity: Decimal = ZERO
     undone: int = 0
+    continued: Mapping[AlertId, frozenset[AlertId]] = {}
+    """Alert of a late match -> the records that were the same alert and are gone."""
 
 
 class DecisionLog:
@@ -105,7 +107,7 @@ class DecisionLog:
             for holding in holdings.values()
             if holding is not None
             for mine in holding.alerts
-            if mine.alert == alert
+            if mine.alert == alert or mine.alert in ruling.continued.get(alert, ())
         ]
         closed = [mine.closed_at for mine in found if mine.closed_at is not None]
         is_open = any(mine.quantity for mine in found)

@@ -282,7 +282,9 @@ class Ownership:
         self._state.put(OWNERS, replace(order, match=new, settled=settled_by(new)))
         if isinstance(new, Matched):
             more = [each for each in new.alerts if each[0] not in owners_of(before)]
-            ruling = Ruling(order.contract, OwnershipKind.MATCHED, more, order.order)
+            assert held is not None, "lots are left"
+            continued = {alert: self._records.continued(first.dated, alert, held) for alert, _ in more}
+            ruling = Ruling(order.contract, OwnershipKind.MATCHED, more, order.order, continued=continued)
             place = self._log.make(frame, ruling, self.skew)
             self._orders.claim(order.order, [alert for alert, _ in more], place.time, decided=True)
         self._orders.show(order.order, booked, new)

@@ -17,8 +17,8 @@ from tracker.core.matching import same_contract
 from tracker.core.model import Alert, AlertId, Execution
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.state import ALERTS, DECISIONS, LedgerState
-from tracker.core.state_rows import AlertState, ContractKey, alert_text
-from tracker.core.succession import records_like, same_alert_among, successor_among
+from tracker.core.state_rows import AlertState, ContractKey, Holding, alert_text
+from tracker.core.succession import records_like, same_alert_among, same_name, successor_among
 
 Candidates: TypeAlias = Callable[[Execution], Sequence[Alert]]
 """Return the records that an execution may belong to, as the store has them now."""
@@ -106,6 +106,16 @@ class PresentRecords:
         row, record = self._state.get(ALERTS, alert_text(gone)), self.find(execution, new)
         found = row and record and same_alert_among([record], row, [execution.contract])
         return bool(found)
+
+    def continued(self, execution: Execution, alert: AlertId, held: Holding) -> frozenset[AlertId]:
+        """Return the records that were the same alert, owned of a holding, and are gone from the store."""
+        return frozenset(
+            mine.alert
+            for mine in held.alerts
+            if same_name(mine.alert, alert, execution.contract, self._names)
+            and self.find(execution, mine.alert) is None
+            and self.is_same_alert(execution, mine.alert, alert)
+        )
 
     def _same_alert(self, execution: Execution, gone: AlertState) -> Alert | None:
         """Return the record that is the same alert as one that is gone: in another spelling, say."""
