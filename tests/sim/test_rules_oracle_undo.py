@@ -168,3 +168,25 @@ def test_undone_assignment_knows_who_owned_before_it() -> None:
     shows(day, A, -9)
     day.decide("undo", second, number=1)
     shows(day, A, 0)
+
+
+def test_undone_assignment_leaves_what_the_alert_had_already() -> None:
+    """A stands in for a re-alert that is gone. What its order fills is given to A and taken back: A keeps it.
+
+    Before that fill, at 10, A had 1 at 2 and 1 at 6 and sold one: it shows 4 on average.
+    """
+    first = alert(C95)
+    day = Day({"real-day-trading": {"TSLA": first}})
+    exec_id = day.fill(C95, 1, 5, perm=1)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    day.fill(C95, -1, 5)
+    day.fill(C95, 1, 2)
+    day.read({"real-day-trading": {"TSLA": first}})
+    day.fill(C95, 1, 6)
+    day.fill(C95, -1, 6)
+    day.fill(C95, 1, 10, perm=1)
+    assert seen(day.right().alert(A).quantity, day.right().alert(A).avg_price) == (2, 7)
+    day.decide("assign", exec_id, A, number=1)
+    day.decide("undo", exec_id, number=1)
+    assert seen(day.right().alert(A).quantity, day.right().alert(A).avg_price) == (2, 7)
+    assert day.right().orphans == ()

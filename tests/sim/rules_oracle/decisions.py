@@ -398,6 +398,8 @@ class Replay:
             # A person said so before, or it needs no person: nothing is decided, nor can it be taken back.
             return
         if self.persons.take(order, event):
+            heirs, alerts = self._successions(), self.registry.alerts
+            before = {heirs.owner_now(alerts[one], order.con_id).number: how for one, how in owners.items()}
             made = Decision(
                 kind,
                 event.at,
@@ -407,7 +409,7 @@ class Replay:
                 rules,
                 number=event.number,
                 present=frozenset(alert.number for alert in self.registry.present),
-                before=owners,
+                before=before,
             )
             self._write(made)
 

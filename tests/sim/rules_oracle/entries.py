@@ -62,7 +62,7 @@ class Decision:
     present: frozenset[int] = frozenset()
     """Of an UNDO: the alerts whose records are in the store."""
     before: Mapping[int, str] = field(default_factory=dict)
-    """Of a person's: who owned the order as it was made."""
+    """Of a person's: who owned the order as it was made, or stood in for who did."""
 
     def renamed(self, old: int, new: int) -> Decision:
         """Return it with another name of the same alert."""
