@@ -99,6 +99,7 @@ def test_known_journal_waits_for_absent_file(tmp_path: Path) -> None:
         desk.tell(buy(1, 4))
         assert desk.journal.waiting
         assert "is gone; put it back" in desk.pump.away["read"].reason
+        assert desk.pump.away["read"].reason.endswith("; it is tried again")
         desk.repair(whole, 2 * RETRY_FOR)
         assert held(desk) == 4
 

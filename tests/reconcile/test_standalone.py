@@ -172,6 +172,21 @@ def test_applied_audit_has_an_answer_of_after_its_sweep(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_audit_promises_no_second_try_of_the_store(tmp_path: Path) -> None:
+    """Nothing runs that would read it again: the message says what is wrong with the file, no more."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"COIN": alert_of("COIN")}})
+        await traded(rig, "COIN")
+        assert await rig.stop() == 0
+        rig.alerts_path.write_text('{"robindahood-alerts": {')
+        done = await reconcile(rig)
+        unread = [each["message"] for each in done.answer["discrepancies"] if "JSON" in each["message"]]
+        assert [message.endswith("until its writer has finished it") for message in unread] == [True]
+
+    play(tmp_path, story)
+
+
 def test_missing_gateway_is_exit_3(tmp_path: Path) -> None:
     """Exit code 3, and no conclusion from what nobody answered."""
 

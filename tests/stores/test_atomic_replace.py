@@ -21,7 +21,7 @@ from tracker.stores.atomic_replace import (
     temp_path,
     write_beside,
 )
-from tracker.stores.filesystem import FileStat, RealDisk, advice
+from tracker.stores.filesystem import FileStat, RealDisk, failure_words
 
 OLD, NEW = b"old" * 1000, b"new content" * 2000
 
@@ -333,4 +333,4 @@ def test_advice_names_what_is_in_the_way(tmp_path: Path) -> None:
     blocked.mkdir()
     with pytest.raises(IsADirectoryError) as caught:
         RealDisk().remove(blocked)
-    assert advice(caught.value).startswith(f"remove the folder {blocked}")
+    assert failure_words(caught.value).endswith(f"; remove the folder {blocked}")

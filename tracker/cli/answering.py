@@ -89,12 +89,11 @@ def answer(
 
 
 def _words(error: Exception) -> str:
-    """Return an error's message; a store's may promise what only a running tracker does."""
+    """Return an error's message; no command waits for a store that cannot be used now."""
     from tracker.core.model import StoreUnavailable
 
-    if not isinstance(error, StoreUnavailable):
-        return str(error)
-    return str(error).replace("; it is tried again", "; run this again once that is settled")
+    again = "; run this again once that is settled" if isinstance(error, StoreUnavailable) else ""
+    return f"{error}{again}"
 
 
 def _refusal_of(error: Exception) -> tuple[int, str] | None:

@@ -26,7 +26,7 @@ from tracker.mirror.file_copy import Copy
 from tracker.mirror.mirror import Mirror
 from tracker.stores.alert_file import AlertFile
 from tracker.stores.alerter_stores import AlerterStores
-from tracker.stores.filesystem import advice
+from tracker.stores.filesystem import failure_words
 from tracker.stores.lock import FileLock, Locked
 from tracker.stores.shared_connection import StoreNotSetUp
 from tracker.stores.shared_producer import SharedProducer
@@ -126,9 +126,7 @@ class _Copying:
         try:
             written = self._copy.write(records)
         except OSError as error:
-            raise StoreUnavailable(
-                f"{self._copy.path} cannot be written: {error.strerror or error}; {advice(error)}"
-            ) from error
+            raise StoreUnavailable(f"{self._copy.path} cannot be written: {failure_words(error)}") from error
         if written:
             logger.info("{} written into the file", counted(len(records), "record"))
 
@@ -189,7 +187,7 @@ class _Loop:
             if isinstance(error, StoreNotSetUp) and not self._exchanged:
                 raise StoreRefused(str(error)) from None
             if self._troubles.get(what) != str(error):
-                logger.warning("{}", error)
+                logger.warning("{}; it is tried again", error)
                 self._troubles[what] = str(error)
         else:
             if self._troubles.pop(what, None) is not None:

@@ -127,11 +127,11 @@ class StoreWatch:
         """
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(f"{error}, then start the tracker again") from error
-        before = self.away.get(verb)
-        changed = before is None or before.reason != str(error)
-        self.away[verb] = StoreOutage(before.since if before is not None else self._now(), str(error))
+        before, reason = self.away.get(verb), f"{error}; it is tried again"
+        changed = before is None or before.reason != reason
+        self.away[verb] = StoreOutage(before.since if before is not None else self._now(), reason)
         if changed:
-            logger.warning("the alert store cannot be {}: {}", verb, error)
+            logger.warning("the alert store cannot be {}: {}", verb, reason)
         if verb == "read":
             self._is_read = False
             if changed:

@@ -336,9 +336,7 @@ class AlertFile:
                 if self._disk.stat_open(file) == before:
                     break
             else:
-                raise StoreUnavailable(
-                    f"{self.path} changed each time while it was read; it is read again in a moment"
-                )
+                raise StoreUnavailable(f"{self.path} changed each time while it was read")
         except BaseException:
             if not known:
                 self._disk.close(file)
@@ -417,9 +415,7 @@ class AlertFile:
                 return False
             if self._put(self._write(held, held.document, document)):
                 return True
-        raise StoreUnavailable(
-            f"{self.path} changed {_TRIES} times while it was being written; trying again later"
-        )
+        raise StoreUnavailable(f"{self.path} changed {_TRIES} times while it was being written")
 
     def _finish(self, updates: Sequence[AlertUpdate]) -> Batch | None:
         """Put in place what `prepare` made for these updates; None where that is no longer current."""

@@ -26,15 +26,14 @@ READ_LIMIT: Final = 128 << 20
 _ADVICE: Final = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some space on that disk",
-    errno.EROFS: "mount that disk writable; it is tried again",
+    errno.EROFS: "mount that disk writable",
     errno.EBUSY: "a file that is a mount of its own cannot be replaced, so mount its folder instead",
-    errno.EACCES: "give the tracker's user access; it is tried again",
-    errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode; it is tried again",
-    errno.EFBIG: "a file of more than 128 MiB is not read: find out which program wrote it; it is tried"
-    " again",
-    errno.EMFILE: "raise the limit of open files; it is tried again",
-    errno.EISDIR: "remove the folder {where}; it is tried again",
-    errno.ELOOP: "remove the link {where}; it is tried again",
+    errno.EACCES: "give the tracker's user access",
+    errno.EPERM: "run the tracker as the file's owner, so that it can keep owner and mode",
+    errno.EFBIG: "a file of more than 128 MiB is not read: find out which program wrote it",
+    errno.EMFILE: "raise the limit of open files",
+    errno.EISDIR: "remove the folder {where}",
+    errno.ELOOP: "remove the link {where}",
 }
 
 
@@ -175,10 +174,12 @@ class RealDisk:
         os.close(file)
 
 
-def advice(error: OSError) -> str:
-    """Return the next step for a person after a failed call that will be tried again."""
+def failure_words(error: OSError) -> str:
+    """Return why a call failed, and the next step for a person where there is one."""
+    cause = str(error.strerror or error)
+    advice = _ADVICE.get(error.errno or 0)
     where = error.filename or "that is in its way"
-    return _ADVICE.get(error.errno or 0, "it is tried again").format(where=where)
+    return cause if advice is None else f"{cause}; {advice.format(where=where)}"
 
 
 def _attributes(file: int) -> dict[str, bytes]:

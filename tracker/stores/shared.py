@@ -242,7 +242,7 @@ class SharedAlerts:
         elif away := self._troubles.get("read"):
             raise StoreUnavailable(away[1])
         elif not self._read_once:
-            raise StoreUnavailable(f"{self.name} was not reached yet; it is tried again")
+            raise StoreUnavailable(f"{self.name} was not reached yet")
         with self._memory:
             changed, self._changed = self._changed, False
         return changed
@@ -441,7 +441,7 @@ class SharedAlerts:
     @contextmanager
     def _own_parts(self, seconds: float) -> Iterator[None]:
         if not self._parts.acquire(timeout=seconds):
-            raise StoreUnavailable(f"{self.name} did not answer within {seconds:g} s; it is tried again")
+            raise StoreUnavailable(f"{self.name} did not answer within {seconds:g} s")
         try:
             yield
         finally:

@@ -45,8 +45,8 @@ _NOT_SET_UP: Final = {
 _PASSES: Final = {
     "25006": "it is a replica; name the primary in shared.url, or wait until this one is promoted",
     "53300": "raise max_connections, or put PgBouncer before the server",
-    "55P03": "another call of this tracker holds its seat; it is tried again",
-    "57014": "the server was too busy; it is tried again",
+    "55P03": "another call of this tracker holds its seat",
+    "57014": "the server was too busy",
 }
 
 
@@ -242,9 +242,7 @@ class ServerConnection:
                     raise SeatLost(error.diag.message_detail) from None
                 if overdue.is_set():
                     self.close()
-                    raise StoreUnavailable(
-                        f"{self.name} did not answer within {CALL_SECONDS:g} s; it is tried again"
-                    ) from error
+                    raise StoreUnavailable(f"{self.name} did not answer within {CALL_SECONDS:g} s") from error
                 if connection.closed or connection.broken:
                     self.close()
                     raise ConnectionLost(str(self._unavailable(error))) from error
@@ -266,10 +264,10 @@ class ServerConnection:
         reason = " ".join(words.split())[:_LONGEST_REASON] or type(error).__name__
         if step := _NOT_SET_UP.get(state) or _login_step(reason):
             return StoreNotSetUp(f"{self.name} does not serve this tracker: {reason}; {step}")
-        step = _PASSES.get(state, "it is tried again")
-        if self._connection is None or not state:
-            return StoreUnavailable(f"{self.name} cannot be reached: {reason}; {step}")
-        return StoreUnavailable(f"{self.name} cannot be used now: {reason}; {step}")
+        if step := _PASSES.get(state):
+            reason = f"{reason}; {step}"
+        what = "cannot be reached" if self._connection is None or not state else "cannot be used now"
+        return StoreUnavailable(f"{self.name} {what}: {reason}")
 
 
 def _login_step(reason: str) -> str | None:

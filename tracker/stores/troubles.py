@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tracker.core.model import StoreUnavailable
-from tracker.stores.filesystem import advice
+from tracker.stores.filesystem import failure_words
 from tracker.stores.json_document import NotAnObject
 
 
@@ -30,7 +30,7 @@ def unreadable(content: bytes, error: ValueError) -> str:
         )
     else:
         what = f"cannot be read as JSON ({error})"
-    return f"{what}; it is left alone and read again until its writer has finished it"
+    return f"{what}; it is left alone until its writer has finished it"
 
 
 class Troubles:
@@ -55,7 +55,7 @@ class Troubles:
             self._note(what, str(error))
             raise
         except OSError as error:
-            reason = f"{self._path} cannot be {what}: {error.strerror or error}; {advice(error)}"
+            reason = f"{self._path} cannot be {what}: {failure_words(error)}"
             self._note(what, reason)
             raise StoreUnavailable(reason) from error
         except RecursionError as error:
