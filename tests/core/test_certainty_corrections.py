@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.core.test_certainty import connected
 from tests.support.facts import Story, base, exec_id, execution, held, holding, position, quantity, shown
-from tracker.core.model import Undecodable
+from tracker.core.model import LIVE, Undecodable
 from tracker.core.state import DIFFERENCES
 from tracker.core.state_rows import Baseline
 
@@ -30,6 +30,29 @@ def test_no_sweep_lacked_what_could_not_be_read(*, corrected: bool) -> None:
     assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(4))
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 4)
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["itself", "its correction"])
+def test_unreadable_push_is_behind_the_answers_before_it(version: int) -> None:
+    """4 are listed, then 4 are bought, pushed unreadable, and read later: the order of arrival tells.
+
+    So it is where only its correction can be read, swept or pushed.
+    """
+    for request in (901, LIVE):
+        story = Story()
+        story.snapshot(position(4))
+        story.tell(Undecodable("execution", "no side", exec_id(1), live=True))
+        story.sweep(execution(exec_id(1, version), 4, at=-5, request_id=request), request=901)
+        assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
+
+
+def test_unreadable_push_of_a_correction_tells_no_order() -> None:
+    """What the unreadable correction is of was perhaps missed long before: the 4 may contain it."""
+    story = Story()
+    story.snapshot(position(4))
+    story.tell(Undecodable("execution", "no side", exec_id(1, 2), live=True))
+    story.sweep(execution(exec_id(1, 2), 4, at=-5, request_id=901), request=901)
+    assert holding(story).baseline is Baseline.UNCONFIRMED
 
 
 def test_correction_of_what_came_behind_the_answer() -> None:

@@ -253,10 +253,11 @@ def test_endless_leg_is_dropped() -> None:
 
 
 def test_short_execution_names_its_id() -> None:
-    """An execution that is cut off still names its execId."""
+    """An execution that is cut off still names its execId, and says whether it was pushed."""
     fact = read(EXECUTION[:20])
-    assert fact == Undecodable("execution", "it has 20 of 31 fields", "0000e0d5.6596b0d8.01.01")
-    assert read(EXECUTION[:9]) == Undecodable("execution", "it has 9 of 31 fields", "")
+    assert fact == Undecodable("execution", "it has 20 of 31 fields", "0000e0d5.6596b0d8.01.01", live=True)
+    swept = [EXECUTION[0], "900", *EXECUTION[2:9]]
+    assert read(swept) == Undecodable("execution", "it has 9 of 31 fields", "")
 
 
 def test_pending_fee_is_none() -> None:

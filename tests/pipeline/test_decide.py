@@ -78,7 +78,7 @@ def test_failing_frame_stops_no_other(tmp_path: Path) -> None:
         desk.tell(buy(1, 4), poison(2), buy(3, 2))
         assert quantity(desk) == 6
         (row,) = desk.refused
-        assert (row.kind, row.exec_id) == ("execution", exec_id(2))
+        assert (row.kind, row.exec_id, row.live) == ("execution", exec_id(2), True)
         assert row.reason == "it could not be decided: OverflowError: date value out of range"
         assert [event.kind for event in desk.events].count(EventKind.FILL) == 2
         assert [event.kind for event in desk.events].count(EventKind.UNDECODABLE) == 1

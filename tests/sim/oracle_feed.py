@@ -431,10 +431,10 @@ class OracleFeed:
     def _execution(self, frame: Frame) -> None:
         exec_id = frame.fields[ExecutionAt.EXEC_ID]
         truth = self.broker.executions[exec_id]
-        combo = truth.contract.sec_type == "BAG"
+        combo, live = truth.contract.sec_type == "BAG", frame.fields[ExecutionAt.REQUEST] == "-1"
         # A combo's own line repeats what its legs say, so the core never adds it up.
         if frame.fields in self._gateway.garbled or (frame.fields in self._gateway.refused and not combo):
-            self._tell(facts.UndecodableArrived(frame.received_at, exec_id))
+            self._tell(facts.UndecodableArrived(frame.received_at, exec_id, live))
             return
         if combo:
             self.known[exec_id] = truth
@@ -454,7 +454,7 @@ class OracleFeed:
                 quantity=truth.quantity,
                 price=truth.price,
                 time=frame.received_at - (self._skew or timedelta(0)) if strange else truth.time,
-                live=frame.fields[ExecutionAt.REQUEST] == "-1",
+                live=live,
                 perm_id=truth.perm_id,
                 client_id=truth.client_id,
                 order_id=truth.order_id,

@@ -173,6 +173,23 @@ def test_change_within_the_first_fill_s_own_sweep(seconds: int, before: int, une
     assert right.unexplained.get((ACC, 95), 0) == unexplained
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_unreadable_push_is_behind_the_answers_before_it(*, live: bool) -> None:
+    """Rule 4.1: 4 are listed, 4 more are pushed and cannot be read; they are read later, older by the clock.
+
+    So it is where only their correction can be read.
+    """
+    for version in ("01", "02"):
+        day = Day({})
+        day.answer({STK: 4, OTHER: 1})
+        day.add(f.UndecodableArrived(day.now, "0000e0d5.00000077.01.01", live=True))
+        day.add(f.SweepAsked(day.now, day.connection))
+        day.fill(STK, 4, 200, at=-30, live=live, exec_id=f"0000e0d5.00000077.01.{version}")
+        day.add(f.SweepEnded(day.now, day.connection))
+        opening = day.right().openings[ACC, 7]
+        assert seen(opening.quantity, opening.confirmed) == (4, True)
+
+
 def test_answer_before_sweep_is_unconfirmed() -> None:
     """Answer without a sweep before it is unconfirmed and replaced."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

@@ -260,6 +260,7 @@ class Ledger:
             verdict.match,
             source=frame.source,
             swept_before=swept_until if swept else None,
+            unread_push=self._undecodables.push_of(execution.exec_id),
             folded=execution.contract.is_combo,
             at_booking=verdict.at_booking,
             dismissed=verdict.dismissed,

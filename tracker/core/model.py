@@ -313,6 +313,8 @@ class Undecodable(Struct, frozen=True):
     reason: str
     exec_id: str = ""
     """The execId, if it could still be read."""
+    live: bool = False
+    """Whether it is an execution that was pushed, not listed by a sweep."""
 
 
 OrderFact: TypeAlias = OrderStatus | OpenOrder | CompletedOrder

@@ -11,7 +11,8 @@ answer is used, and when.
 | came with a sweep, and a sweep requested after the answer's end had ended without it | no |
 | came with any other sweep, and is younger than the answer's end | no |
 | came with any other sweep, or was pushed between request and end | not known |
-| had come before and could not be read | not known |
+| was pushed after the answer's end, and could not be read | no |
+| had come otherwise before and could not be read | not known |
 | comes from a report, or from an older version's journal | if it is no younger than the request |
 
 No rule compares our clock with the broker's: request and end are dated by the broker's clock, see
@@ -31,6 +32,8 @@ def is_contained(booked: BookedExecution, asked: Moment, ended: Moment) -> bool 
     """Return whether an answer contains an execution; None where the order of arrival does not decide it."""
     if booked.seq < asked.seq:
         return True
+    if booked.unread_push > ended.seq:
+        return False
     if booked.source is Source.FLEX:
         return _is_no_younger(booked, asked)
     if booked.execution.request_id == LIVE:
@@ -69,7 +72,8 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
             continue
         contained = [is_contained(row, asked, ended) for row in versions]
         # A first version that is pushed only after its correction does not show when it was executed.
-        missed = _corrects_unseen(min(versions, key=lambda row: row.seq))
+        first = min(versions, key=lambda row: row.seq)
+        missed = _corrects_unseen(first) and first.unread_push <= ended.seq
         if True not in contained and (None in contained or missed):
             return True
         if None in contained and _differ(versions, asked, ended):

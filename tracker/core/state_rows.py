@@ -100,6 +100,8 @@ class BookedExecution(Struct, frozen=True):
     swept_before: int | None = None
     """The request, by its frame, of the last complete sweep of the account that ended before it came, 0 where
     there was none; `UNREAD` where it had come unreadable before, None where an older version booked it."""
+    unread_push: int = 0
+    """The frame with which its first version was pushed and could not be read; 0 where none was."""
 
     @property
     def key(self) -> ExecutionKey:
@@ -368,6 +370,8 @@ class UndecodableFrame(Struct, frozen=True):
     reason: str
     exec_id: str
     healed: bool = False
+    live: bool = False
+    """Whether it is an execution that was pushed; False in a row of an older version too."""
 
 
 def owners_key(execution: Execution) -> str:

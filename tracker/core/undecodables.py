@@ -19,8 +19,9 @@ class Undecodables:
     def __init__(self, state: LedgerState) -> None:
         self._state = state
         self._open: dict[str, UndecodableFrame] = {}
-        self._came: dict[str, int] = {}
-        """Key that all versions of an execution share -> the lowest one that ever came unreadable."""
+        self._came: dict[str, tuple[int, int, bool]] = {}
+        """Key that all versions of an execution share -> the lowest one that ever came unreadable, the first
+        frame of it, and whether that was pushed."""
         for row in state.every(UNDECODED):
             if row.exec_id:
                 self._note(row)
@@ -29,26 +30,37 @@ class Undecodables:
         if not row.healed:
             self._open[row.exec_id] = row
         root, version = _of(row.exec_id)
-        self._came[root] = min(version, self._came.get(root, version))
+        came = version, row.seq, row.live
+        self._came[root] = min(came, self._came.get(root, came))
 
     def came(self, exec_id: str) -> bool:
         """Return whether an execution, or an earlier version of it, ever came unreadable."""
         root, version = _of(exec_id)
-        return root in self._came and self._came[root] <= version
+        return root in self._came and self._came[root][0] <= version
+
+    def push_of(self, exec_id: str) -> int:
+        """Return the frame with which its first version was pushed and could not be read; 0 if none was.
+
+        What a later version corrects was perhaps missed long before.
+        """
+        if not self.came(exec_id):
+            return 0
+        version, seq, live = self._came[_of(exec_id)[0]]
+        return seq if live and version <= 1 else 0
 
     def keep(self, seq: int, fact: Undecodable) -> bool:
         """Keep a frame; False if the same execution is kept already."""
         known = self._open.get(fact.exec_id)
         if known is not None and known.reason == fact.reason:
             return False
-        self._state.put(UNDECODED, UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id))
+        self._state.put(UNDECODED, _row(seq, fact))
         return True
 
     def asks_for(self, seq: int, fact: Undecodable) -> bool:
         """Return, once, whether a sweep may bring an execution in a form that can be read."""
         if not fact.exec_id or fact.exec_id in self._open:
             return False
-        self._note(UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id))
+        self._note(_row(seq, fact))
         return True
 
     def heal(self, seq: int) -> None:
@@ -67,6 +79,10 @@ class Undecodables:
             if row.exec_id == exec_id or _replaces(exec_id, row.exec_id):
                 self._state.put(UNDECODED, replace(row, healed=True))
                 self._open.pop(row.exec_id, None)
+
+
+def _row(seq: int, fact: Undecodable) -> UndecodableFrame:
+    return UndecodableFrame(seq, fact.kind, fact.reason, fact.exec_id, live=fact.live)
 
 
 def _of(exec_id: str) -> tuple[str, int]:

@@ -33,6 +33,7 @@ from tracker.core.journal_entries import (
     OrderStatusAt,
 )
 from tracker.core.model import (
+    LIVE,
     BrokerFact,
     BrokerTime,
     CommissionReport,
@@ -98,7 +99,8 @@ def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
         # For any other content the frame is counted and shown as Undecodable, and the pump goes on.
         reason = f"{type(error).__name__}: {error}"
     exec_id = frame.fields[reader.exec_id_at] if 0 < reader.exec_id_at < len(frame.fields) else ""
-    return Undecodable(reader.kind, reason, limits.clean_text(exec_id))
+    live = frame.fields[: ExecutionAt.REQUEST + 1] == (Message.EXECUTION, str(LIVE))
+    return Undecodable(reader.kind, reason, limits.clean_text(exec_id), live)
 
 
 @lru_cache(_NUMBERS_KEPT)

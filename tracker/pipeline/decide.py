@@ -21,6 +21,7 @@ from tracker.core.journal_entries import Arriving, DecidedAgain, read_entry
 from tracker.core.ledger import Ledger
 from tracker.core.limits import clean_text
 from tracker.core.model import (
+    LIVE,
     BrokerFact,
     CommissionReport,
     End,
@@ -291,4 +292,5 @@ def _refusal(fact: BrokerFact | None, frame: Frame, error: Exception) -> Undecod
     reason = clean_text(f"it could not be decided: {type(error).__name__}: {error}")
     kind = next((name for of, name in _KINDS if isinstance(fact, of)), f"message {frame.fields[0]}")
     exec_id = fact.exec_id if isinstance(fact, Execution | CommissionReport) else ""
-    return Undecodable(kind, reason, exec_id)
+    live = isinstance(fact, Execution) and fact.request_id == LIVE
+    return Undecodable(kind, reason, exec_id, live)

@@ -32,9 +32,9 @@ class Heard:
 
     sweeps: Sequence[Sweep]
     """Those that are known to have listed everything."""
-    unread: Mapping[str, tuple[int, int]]
-    """What the versions of an execution have in common -> the first that came and could not be read, and its
-    number among all that arrived."""
+    unread: Mapping[str, tuple[int, int, bool]]
+    """What the versions of an execution have in common -> the first that came and could not be read, its
+    number among all that arrived, and whether it was pushed."""
 
     until: int | None = None
     """What came unreadable, or not at all, is asked for up to here, as a count of what arrived; None where
@@ -53,8 +53,15 @@ class Heard:
 
     def came_unread(self, fact: Fact, version: int) -> bool:
         """Return whether a version, or one before it, had come unreadable."""
-        first, number = self.unread.get(fact.root, (version + 1, 0))
+        first, number, _ = self.unread.get(fact.root, (version + 1, 0, False))
         return first <= version and number < fact.arrived[version]
+
+    def was_pushed_unread(self, fact: Fact, version: int, behind: int) -> bool:
+        """Return whether its first version had been pushed behind so many arrivals, and could not be read."""
+        if not self.came_unread(fact, version):
+            return False
+        first, number, pushed = self.unread[fact.root]
+        return pushed and first <= 1 and number > behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,8 @@ class Answer:
             first = 1
         if fact.versions[first].live:
             # What a correction is of was perhaps missed long before.
-            return False if first <= 1 else None
+            behind = first <= 1 or heard.was_pushed_unread(fact, first, self.ended)
+            return False if behind else None
         return False if self._is_later(fact, first, heard) else None
 
     def may_contain_either(self, fact: Fact, heard: Heard) -> bool:
@@ -131,10 +139,10 @@ class Answer:
     def _is_later(self, fact: Fact, version: int, heard: Heard) -> bool:
         """Return whether a version that a sweep brought was made behind the answer.
 
-        Of what had come before and could not be read nothing tells that.
+        Of what had come before and could not be read only its own push tells that.
         """
         if heard.came_unread(fact, version):
-            return False
+            return heard.was_pushed_unread(fact, version, self.ended)
         account = fact.order.holding[0]
         return self._is_younger(fact.versions[version]) or any(
             one.asked >= self.ended and one.ended < fact.arrived[version] and one.account in ("", account)

@@ -71,6 +71,8 @@ class UndecodableArrived:
 
     at: datetime
     exec_id: str = ""
+    live: bool = False
+    """Whether it was pushed, not listed by a sweep."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Openings:
 
     def __init__(self, facts: Sequence[Fact], answers: Sequence[Answer], sweeps: Sequence[Sweep]) -> None:
         self._facts, self._answers = facts, answers
-        self._unread: dict[str, tuple[int, int]] = {}
+        self._unread: dict[str, tuple[int, int, bool]] = {}
         self._heard = Heard(sweeps, self._unread)
         self._epochs: dict[str, int] = {}
         """execution -> how many gaps were known when it was booked."""
@@ -53,7 +53,8 @@ class Openings:
             self._found.clear()
         if isinstance(event, UndecodableArrived):
             root, version = root_and_version(event.exec_id)
-            self._unread[root] = min((version, number), self._unread.get(root, (version, number)))
+            came = version, number, event.live
+            self._unread[root] = min(came, self._unread.get(root, came))
         elif isinstance(event, OpeningTold):
             self._told[event.account, event.con_id] = event.quantity
         elif isinstance(event, GapFound):
