@@ -64,7 +64,7 @@ class RecordChanges:
         if not self._ownership.succeed(frame, old, new, keys, whole=whole, told=told):
             # What it handed on already stays its successor's, also where a process that ended noted it first.
             if whole and (alert_state.successor is None or is_former_name(new, old)):
-                self._rename(frame, alert_state, new)
+                self._rename(frame, alert_state, new, told)
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *(key for key in keys if key in folded))))
@@ -78,15 +78,18 @@ class RecordChanges:
         what = {"alert": new.name, "created_at": new.created_at}
         return [TrackerEvent(EventKind.TAKEN_OVER, frame.received_at, what)]
 
-    def _rename(self, frame: Frame, former: AlertState, new: AlertId) -> None:
+    def _rename(self, frame: Frame, former: AlertState, new: AlertId, told: Alert | None) -> None:
         """Make a renamed record that owns nothing any longer, and showed a fill, show that it is closed."""
         # Another contract's record may have its former identity by now; else its orders follow the new name.
-        new_name = None if is_former_name(new, former.alert) else new
-        self._state.put(ALERTS, AlertState(former.alert, successor=new_name))
+        is_former = is_former_name(new, former.alert)
+        # A fill may have been matched to that one since the note was written, which tells the former record.
+        theirs = former.record if is_former and former.record != told else None
+        self._state.put(ALERTS, AlertState(former.alert, successor=None if is_former else new, record=theirs))
         known = self._state.get(ALERTS, alert_text(new))
         if former.shown is not None and (known is None or known.shown is None):
             shown = replace(former.shown, alert=new)
             renamed = replace(former, alert=new, shown=shown, gone=False, successor=None, contracts=())
+            renamed = replace(renamed, record=told or former.record)
             self._state.put(ALERTS, renamed)
             self._state.put(OUTBOX, Delivery(shown, frame.seq, frame.received_at))
             self._touch([new])

@@ -1,0 +1,35 @@
+"""Undated records of other contracts, which get the name that another alert had before."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
+from tests.support.facts import NVDA, exec_id, execution
+
+PUT = replace(NVDA, con_id=700100300, right="P", strike=Decimal(120))
+NEWER = "2025-11-18T15:50:00.000001"
+
+
+def test_namesake_shows_no_fill_of_who_handed_all_on(tmp_path: Path) -> None:
+    """An undated alert handed its 4 on. A record of puts gets its name while a sale of puts waits.
+
+    The sale closes puts that are nobody's. It is matched to the new record before the old one gets its
+    former name, which is no name of the same alert. Found by seed 1090003919.
+    """
+    undated = {"created_at": None}
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose() | undated}}) as desk:
+        desk.tell(buy(1, 4))
+        desk.tell(execution(exec_id(2), 5, at=5, perm_id=901, contract=PUT))
+        desk.change(lambda alerts: alerts[ROBIN].update(NVDA=record(created_at=NEWER)))
+        desk.now += timedelta(seconds=1000)
+        desk.append(execution(exec_id(3), -2, at=1005, perm_id=902, contract=PUT))
+        desk.change(lambda alerts: alerts[ROBIN].update(NVDA=loose(side="P", strike="120") | undated))
+        desk.run_pump()
+        shown = json.loads(desk.alerts_path.read_text())[ROBIN]["NVDA"]
+        assert (shown.get("position"), shown.get("last_order_update")) == (None, None)
