@@ -41,6 +41,7 @@ FOUND = (
     5400005662,
     1130004758,
     1130002577,
+    *(1090003919, 1090005787, 1130001465, 1130002672, 1130003995),
 )
 """Seeds that found a bug, of the tracker or of what was expected of it; each is fixed."""
 RARE: Final = (122, 143, 162, 249)
