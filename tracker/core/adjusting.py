@@ -23,6 +23,7 @@ from tracker.core.adjustment_rows import ADJUSTED, Adjustment
 from tracker.core.lot_changes import last_stand
 from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, AlertId
+from tracker.core.scaling import owned_of, scaled, scaled_lots
 from tracker.core.state_rows import AlertPosition, Holding
 
 
@@ -53,32 +54,33 @@ def counts(ours: Decimal, listed: Decimal) -> bool:
 
 
 def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, ...]]:
-    lots = tuple(replace(lot, quantity=lot.quantity * ratio, price=lot.price / ratio) for lot in holding.lots)
+    lots = scaled_lots(holding.lots, ratio)
     alerts = tuple(
-        replace(mine, quantity=mine.quantity * ratio, avg_price=mine.avg_price / ratio)
+        replace(mine, quantity=owned_of(lots, mine.alert), avg_price=mine.avg_price / ratio)
         if mine.quantity
         else mine
         for mine in holding.alerts
     )
-    held, pending = holding.held * ratio, holding.pending * ratio
-    scaled = replace(holding, held=held, pending=pending, lots=lots, alerts=alerts, in_lots=_sum(lots))
-    return scaled, tuple(mine.alert for mine in alerts if mine.quantity)
+    held, pending = scaled(holding.held, ratio), scaled(holding.pending, ratio)
+    after = replace(holding, held=held, pending=pending, lots=lots, alerts=alerts, in_lots=_sum(lots))
+    return after, tuple(mine.alert for mine in alerts if mine.quantity)
 
 
 def _joined(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:
     """Add what was held elsewhere; if the two are of opposite sides, what is left has no owner."""
     ratio = one.ratio or Decimal(1)
-    total = one.moved * ratio
+    total = scaled(one.moved, ratio)
     if holding.held * total < 0:
         return _brought_to(holding, one, holding.held + total)
-    came = [replace(lot, quantity=lot.quantity * ratio, price=lot.price / ratio) for lot in one.lots]
+    came = list(scaled_lots(one.lots, ratio))
     unowned = total - sum((lot.quantity for lot in came), ZERO)
     if unowned:
         came.append(Lot((), unowned, ZERO, one.place))
     lots = tuple(sorted((*holding.lots, *came), key=lambda lot: lot.opened))
     alerts = {mine.alert: mine for mine in holding.alerts}
     for mine in one.alerts:
-        alerts[mine.alert] = _with(alerts.get(mine.alert), mine, ratio)
+        there = replace(mine, quantity=owned_of(came, mine.alert), avg_price=mine.avg_price / ratio)
+        alerts[mine.alert] = _with(alerts.get(mine.alert), there)
     joined = replace(
         holding, held=holding.held + total, lots=lots, alerts=tuple(alerts.values()), in_lots=_sum(lots)
     )
@@ -86,9 +88,8 @@ def _joined(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, 
     return replace(joined, has_surplus=surplus), tuple(mine.alert for mine in one.alerts)
 
 
-def _with(here: AlertPosition | None, there: AlertPosition, ratio: Decimal) -> AlertPosition:
+def _with(here: AlertPosition | None, came: AlertPosition) -> AlertPosition:
     """Return an alert's position together with the one it had elsewhere; the average counts both."""
-    came = replace(there, quantity=there.quantity * ratio, avg_price=there.avg_price / ratio)
     if here is None or not here.quantity:
         return came
     cost = abs(here.quantity) * here.avg_price + abs(came.quantity) * came.avg_price

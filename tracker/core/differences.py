@@ -23,6 +23,7 @@ from tracker.core.model import ZERO, Contract, Frame, Moment
 from tracker.core.opening_balance import is_contained
 from tracker.core.position_history import PositionHistory
 from tracker.core.positions import Positions
+from tracker.core.scaling import scaled
 from tracker.core.state import (
     ADJUSTMENTS,
     ANSWERS,
@@ -244,7 +245,7 @@ class Differences:
         comes = replace(
             one, account=account, con_id=key.con_id, held=None, came_from=holding.key.text(), moved=ZERO
         )
-        target, brought = self._state.get(HOLDINGS, into), moved * (one.ratio or Decimal(1))
+        target, brought = self._state.get(HOLDINGS, into), scaled(moved, one.ratio or Decimal(1))
         if target is None:
             target = began or self._begun(key, contract, one, brought)
         else:

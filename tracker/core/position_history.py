@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.lot_changes import second_of
 from tracker.core.model import ZERO, Moment
+from tracker.core.scaling import scaled, unscaled
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
 from tracker.core.untraded import held_before
 
@@ -149,7 +150,7 @@ class PositionHistory:
             if step.effect is _Effect.ADDS:
                 held += step.value
             elif step.effect is _Effect.SCALES:
-                held *= step.value
+                held = scaled(held, step.value)
             else:
                 held = step.value
         return held
@@ -165,11 +166,11 @@ class PositionHistory:
         held, contained = self.held_at(at), self.is_answered_behind(at)
         before = held
         if contained:
-            before = -amount + held if leaves or ratio is None else held / ratio
+            before = -amount + held if leaves or ratio is None else unscaled(held, ratio)
         if leaves:
             fits = before == -amount
         elif ratio is not None:
-            fits = before * (ratio - 1) == amount
+            fits = scaled(before, ratio) - before == amount
         else:
             fits = before * (before + amount) >= 0
         return Fit(before, self._base_for(at, before - held)) if fits else None
@@ -180,7 +181,7 @@ class PositionHistory:
             if step.effect is _Effect.SETS:
                 return self._base
             if step.effect is _Effect.SCALES:
-                more /= step.value
+                more = unscaled(more, step.value)
         return self._base + more
 
     def _until(self, place: Moment) -> list[_Step]:
@@ -196,7 +197,7 @@ def _steps_of(one: Adjustment) -> list[_Step]:
     at, seq, found = second_of(one.place.time), one.place.seq, []
     if one.came_from:
         # What an answer lists contains what came by then.
-        found.append(_Step(at, seq, 0, _Effect.ADDS, one.moved * (one.ratio or Decimal(1))))
+        found.append(_Step(at, seq, 0, _Effect.ADDS, scaled(one.moved, one.ratio or Decimal(1))))
     elif one.ratio is not None:
         found.append(_Step(at, seq, 1, _Effect.SCALES, one.ratio))
     if one.held is not None:

@@ -24,6 +24,7 @@ from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustmen
 from tracker.core.differences import leads_to, settled_of
 from tracker.core.journal_entries import FlexAdjustment, PositionChanged
 from tracker.core.position_history import PositionHistory
+from tracker.core.scaling import scaled
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS, POSITIONS, LedgerState
 from tracker.gateway.flex_events import PositionEvent
 
@@ -103,7 +104,7 @@ class EventPlan:
         past.begins_with(fit.base)
         if into and event.ratio is not None:
             past.changed(at, held=Decimal(0))
-            self._pasts[into].came(at, fit.before * event.ratio)
+            self._pasts[into].came(at, scaled(fit.before, event.ratio))
         elif event.ratio is not None:
             past.changed(at, ratio=event.ratio)
         else:
@@ -148,7 +149,7 @@ def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdju
         return
     key = _into_key(event)
     waiting = _unexplained(state, key, event.day)
-    if waiting is not None and waiting.amount == -event.quantity * event.ratio:
+    if waiting is not None and waiting.amount == scaled(-event.quantity, event.ratio):
         yield FlexAdjustment(key, event.cause, "", text)
 
 
@@ -189,5 +190,5 @@ def _fits(event: PositionEvent, waiting: Difference) -> bool:
     if event.becomes is not None:
         return waiting.amount == event.quantity
     if event.ratio is not None:
-        return waiting.listed == ours * event.ratio
+        return waiting.listed == scaled(ours, event.ratio)
     return waiting.amount == event.quantity
