@@ -135,6 +135,23 @@ def test_assignment_is_taken_back(desk: Desk, by: str) -> None:
         undo(desk, exec_id(1))
 
 
+def test_account_need_not_be_named_where_one_was_decided(desk: Desk) -> None:
+    """An order filled in two accounts under one execId, and a person decided about the one of them."""
+    desk.tell(*(buy(9, 2, contract=SPX, perm_id=301, account=each) for each in (ACCOUNT, "DU7654321")))
+    decision = assignment(
+        desk.journal.state,
+        desk.store.alerts(),
+        desk.names,
+        exec_id=exec_id(9),
+        alert="a/SPX",
+        account="DU7654321",
+    )
+    desk.note(Source.PERSON, *decision.entries[0].fields)
+    assert undo(desk, exec_id(9))["what"] == f"the assignment of {exec_id(9)} to a/SPX"
+    with pytest.raises(CommandError, match="nobody decided about"):
+        undo(desk, exec_id(9))
+
+
 def test_later_assignment_goes_first(desk: Desk) -> None:
     first = assign(desk, exec_id(1))
     second = assign(desk, exec_id(1), "b/SPX")

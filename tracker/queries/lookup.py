@@ -100,13 +100,17 @@ def executions_named(state: LedgerState, exec_id: str, account: str = "") -> lis
 
 def execution_named(state: LedgerState, exec_id: str, account: str = "") -> BookedExecution:
     """Return the one execution with this execId; raises CommandError where several accounts have it."""
-    rows = executions_named(state, exec_id, account)
+    return only_one(executions_named(state, exec_id, account))
+
+
+def only_one(rows: Sequence[BookedExecution]) -> BookedExecution:
+    """Return the one of these executions; raises CommandError where several accounts have it."""
     if len(rows) > 1:
         accounts = ", ".join(row.execution.account for row in rows)
         raise CommandError(
             "several_accounts",
-            f"execution {quoted(exec_id)} filled in several accounts ({accounts}); say which: --account"
-            f" {rows[0].execution.account}",
+            f"execution {quoted(rows[0].execution.exec_id)} filled in several accounts ({accounts}); say"
+            f" which: --account {rows[0].execution.account}",
         )
     return rows[0]
 

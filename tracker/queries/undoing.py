@@ -26,7 +26,7 @@ from tracker.core.state import ADJUSTMENTS, EXECUTIONS, GAPS, LedgerState
 from tracker.journal.journal import Journal
 from tracker.queries.as_json import Json
 from tracker.queries.decisions import deliveries_json
-from tracker.queries.lookup import execution_named, order_rows
+from tracker.queries.lookup import executions_named, only_one, order_rows
 from tracker.status.protocol import CommandError, quoted
 
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -62,13 +62,13 @@ def undoing(journal: Journal, name: str, account: str = "") -> Undoing:
         return Undoing(str(seq), (Undone(seq),), f"adjustment {seq}")
     made = _Made(journal)
     if seq < 0 or journal.state.find(EXECUTIONS, "exec_id", name):
-        row = execution_named(journal.state, name, account)
-        about = made.about(row.key)
-        if not about:
+        fills = executions_named(journal.state, name, account)
+        decided = [row for row in fills if made.about(row.key)]
+        if not decided:
             raise CommandError(
-                "refused", f"nobody decided about {row.execution.exec_id}, so there is nothing to undo"
+                "refused", f"nobody decided about {fills[0].execution.exec_id}, so there is nothing to undo"
             )
-        return made.undo(about[-1][0])
+        return made.undo(made.about(only_one(decided).key)[-1][0])
     frame = journal.frame(seq)
     entry = read_entry(frame) if frame is not None else None
     if isinstance(entry, GapAccepted):
