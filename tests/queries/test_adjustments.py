@@ -80,10 +80,37 @@ def test_split_is_rehearsed_then_told(table: Table) -> None:
     before = state.get(HOLDINGS, KEY)
     assert before is not None
     assert before.held == 4
-    table.say(split=" 4 : 1 ", note="as announced")
     one = telling(state, "NVDA", Reason(split="4:1"))
+    table.say(split=" 4 : 1 ", note="as announced")
     came = told_result(state, one)
     assert (came["done"], came["held"], alerts_of(came)) == (True, 16, [(NAME, 16, 0.625)])
+
+
+def test_same_split_twice_is_refused(table: Table) -> None:
+    """Typed twice it would make 64 of 4; another ratio, or what the broker lists by then, can be entered."""
+    table.answer(position(16))
+    name = table.say(split="4:1")
+    for _ in range(2):
+        assert table.refusal(split="4: 1") == (
+            f"refused: NVDA 2025-11-21 122.5 C was split 4:1 already (ID {name}; `tracker undo {name}` takes"
+            " it back); a second split like it can be entered once the broker lists what it brings"
+        )
+        table.answer(position(17))
+    assert table.rehearse(split="2:1")["held"] == 32
+    table.answer(position(64))
+    table.say(split="4:1")
+    table.note(Source.PERSON, *Undone(int(name)).fields)
+    assert "was split" not in table.refusal(note="x")
+
+
+def test_ratio_the_wrong_way_round_is_told(table: Table) -> None:
+    """The broker holds 16 where 1 would be left: the answer says so."""
+    table.answer(position(16))
+    says = "the broker holds 16, the fills add up to 1; it is settled once a second answer agrees"
+    assert [each["says"] for each in table.rehearse(split="1:4")["unexplained"]] == [says]
+    table.say(split="1:4")
+    told = told_result(table.journal.state, telling(table.journal.state, "NVDA", Reason(note="x")))
+    assert says in " ".join(TextTable(UTC).adjusted({**told, "id": "9"}).split())
 
 
 def test_merger_is_rehearsed_then_told(table: Table) -> None:
@@ -259,6 +286,11 @@ def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
             {"becomes": "999"},
             "not_found: neither a fill nor a position of '999' is known; name the conId of what the broker"
             " holds now, and run this again once the broker lists it",
+        ),
+        (
+            "NVDA",
+            {"becomes": "nvda"},
+            "bad_request: 'nvda' is the contract itself; name the conId that it became",
         ),
         (
             "NVDA",

@@ -18,7 +18,8 @@ from tracker.core.contracts import is_expiring
 from tracker.core.differences import contract_of, leads_to, not_listed, settled_of
 from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract
-from tracker.core.state import DIFFERENCES, HOLDINGS, LINKS, POSITIONS, LedgerState
+from tracker.core.scaling import scaled
+from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS, LINKS, POSITIONS, LedgerState
 from tracker.core.state_rows import ContractKey, Holding
 from tracker.queries.as_json import Json, contract_json, contract_words
 from tracker.status.protocol import CommandError, quoted
@@ -63,7 +64,9 @@ def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
     if said and not holding.held and settled is None:
         raise CommandError("refused", f"nothing of {_words(holding)} is held, so there is nothing to adjust")
     if reason.split:
-        return Telling(key, AdjustmentTold(key, SPLIT, str(_ratio(reason.split)), reason.note))
+        each = _ratio(reason.split)
+        _check_new(state, holding, each, reason.split)
+        return Telling(key, AdjustmentTold(key, SPLIT, str(each), reason.note))
     if reason.becomes:
         into = _listed_contract(state, reason.becomes, holding)
         ratio = str(_ratio(reason.ratio)) if reason.ratio else ""
@@ -85,6 +88,23 @@ def telling(state: LedgerState, contract: str, reason: Reason) -> Telling:
     return Telling(key, AdjustmentTold(key, ADJUSTED, "", reason.note))
 
 
+def _check_new(state: LedgerState, holding: Holding, ratio: Decimal, text: str) -> None:
+    """Raise CommandError for a split that is in force already, unless the broker lists what a second one
+    brings.
+    """
+    key = holding.key.text()
+    known = [row for row in state.find(ADJUSTMENTS, "contract", key) if row.ratio == ratio and not row.undone]
+    settled = settled_of(state, key)
+    seen = _waiting(state, key) or (None if settled is None else settled.as_difference)
+    if known and (seen is None or abs(seen.listed - scaled(seen.listed - seen.amount, ratio)) >= 1):
+        raise CommandError(
+            "refused",
+            f"{_words(holding)} was split {text.replace(' ', '')} already (ID {known[-1].name};"
+            f" `tracker undo {known[-1].name}` takes it back); a second split like it can be entered once the"
+            " broker lists what it brings",
+        )
+
+
 def _listed_contract(state: LedgerState, text: str, holding: Holding) -> str:
     """Find the contract that another one became, in its account, by conId, symbol or local symbol; returns
     its key.
@@ -98,6 +118,10 @@ def _listed_contract(state: LedgerState, text: str, holding: Holding) -> str:
         if wanted in (str(one.con_id), *_names(one)) and one.con_id != holding.contract.con_id
     ]
     if not found:
+        if wanted in (str(holding.contract.con_id), *_names(holding.contract)):
+            raise CommandError(
+                "bad_request", f"{quoted(text)} is the contract itself; name the conId that it became"
+            )
         raise CommandError(
             "not_found",
             f"neither a fill nor a position of {quoted(text)} is known; name the conId of what the broker"
@@ -162,7 +186,14 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
 def told_result(state: LedgerState, one: Telling, *, dry_run: bool = False) -> Json:
     """Return what the adjustment changed, or would change: what is held, and what each alert owns of it."""
     into = _as_json(_holding(state, one.entry.into)) if one.entry.into else None
-    return {"done": not dry_run, "dry_run": dry_run, **_as_json(_holding(state, one.key)), "into": into}
+    left = [row for key in (one.key, one.entry.into) if key for row in open_difference(state, key)]
+    return {
+        "done": not dry_run,
+        "dry_run": dry_run,
+        **_as_json(_holding(state, one.key)),
+        "into": into,
+        "unexplained": [difference_json(state, row) for row in left],
+    }
 
 
 def open_difference(state: LedgerState, contract: str) -> list[Difference]:

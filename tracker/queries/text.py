@@ -301,6 +301,7 @@ class TextTable:
                 for each in (answer if into is None else into)["alerts"]
             ),
         )
+        lines += _listed("unexplained", (each["says"] for each in answer["unexplained"]))
         return _page([*lines, *_undo_hint(answer)])
 
     def gaps(self, answer: Mapping[str, Any]) -> str:
