@@ -241,6 +241,23 @@ def test_unreadable_store_is_unknown(desk: Desk) -> None:
         why_alert(desk.journal, "x/Y", desk.names, away, desk.now)
 
 
+def test_value_that_cannot_be_read_is_not_said_to_lack(tmp_path: Path) -> None:
+    """A strike and a side are there: what is wrong with them is said once."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose(strike="122.5C", side="long")}}) as desk:
+        desk.run_pump()
+        said = " ".join(text.TextTable(UTC).why(why(desk, NAME)).split())
+    assert 'strike "122.5C" is not a price; side "long" is neither call nor put' in said
+    assert "in its alert_details" not in said
+
+
+def test_month_is_read_as_written(tmp_path: Path) -> None:
+    """`DEC25` may be a month, so it is not said to be 25 December."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose(expiry="DEC25")}}) as desk:
+        desk.run_pump()
+        said = " ".join(text.TextTable(UTC).why(why(desk, NAME)).split())
+    assert "read as option NVDA DEC25 122.5 C" in said
+
+
 def test_unknown_alert_names_nearest(desk: Desk) -> None:
     """An unknown alert is refused with the nearest."""
     desk.run_pump()

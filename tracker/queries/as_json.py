@@ -17,6 +17,8 @@ from tracker.core.model import (
     AlertUpdate,
     Ambiguous,
     Contract,
+    Expiry,
+    ExpiryKind,
     JsonValue,
     Match,
     Matched,
@@ -227,10 +229,17 @@ def reads_as(alert: Alert) -> Json:
         "option": alert.is_option,
         "right": alert.right or None,
         "strike": number(alert.strike),
-        "expiry": alert.expiry.day.isoformat() if alert.expiry.day else alert.expiry.text or None,
+        "expiry": _read_as_day(alert.expiry),
         "con_ids": sorted(alert.con_ids),
         "problems": list(alert.problems),
     }
+
+
+def _read_as_day(expiry: Expiry) -> str | None:
+    """Return the day in ISO form; where a month may be meant, the text of the record."""
+    if expiry.kind is ExpiryKind.DAY and expiry.day is not None:
+        return expiry.day.isoformat()
+    return expiry.text or None
 
 
 def update_json(update: AlertUpdate) -> Json:

@@ -435,7 +435,9 @@ def _reads_as(read: Mapping[str, Any]) -> str:
         words += f", conid {', '.join(map(str, read['con_ids']))}"
     elif read["option"]:
         needed = {"strike": read["strike"], "side": read["right"]}
-        lacks = [name for name, value in needed.items() if value is None]
+        # What is there and cannot be read is among the problems.
+        unread = {each.partition(" ")[0] for each in read["problems"]}
+        lacks = [name for name, value in needed.items() if value is None and name not in unread]
         words += f"; no {' and no '.join(lacks)} in its alert_details" if lacks else ""
     return "; ".join([words, *read["problems"]])
 
