@@ -159,8 +159,10 @@ def zone_named(name: str) -> tzinfo | None:
 
 
 @lru_cache(maxsize=1024)
-def execution_time(text: str, login_zone: tzinfo) -> datetime | None:
+def execution_time(text: str, login_zone: tzinfo, fold: int = 0) -> datetime | None:
     """Read an execution time into aware UTC; None where the text cannot be read.
+
+    `fold` is 1 for the second of two equal hours, when summer time ends.
 
     Forms, as recorded: `20230224  12:04:56` is in the zone of the TWS login, which only the caller knows;
     `20231116-12:15:35` is UTC; a zone after either form overrides that; a bare number counts from the epoch.
@@ -176,12 +178,20 @@ def execution_time(text: str, login_zone: tzinfo) -> datetime | None:
     microsecond = int(fraction[:6].ljust(6, "0")) if fraction else 0
     try:
         local = datetime(
-            int(year), int(month), int(day), int(hour), int(minute), int(second), microsecond, zone
+            int(year), int(month), int(day), int(hour), int(minute), int(second), microsecond, zone, fold=fold
         )
         moment = local.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     return moment if is_plausible(moment) else None
+
+
+def received_time(text: str, login_zone: tzinfo, received_at: datetime) -> datetime | None:
+    """Read an execution time; of two equal hours, when summer time ends, the one nearer to its receipt."""
+    time, later = execution_time(text, login_zone), execution_time(text, login_zone, 1)
+    if time is None or later is None or later <= time:
+        return time
+    return later if received_at - time > later - received_at else time
 
 
 def _epoch_time(text: str) -> datetime | None:
