@@ -173,3 +173,15 @@ def test_answer_before_the_sweep_before_gives_the_balance() -> None:
     proof, over = (Source.LINK, ("proof", "902", "complete")), (Source.LINK, ("first_sweep",))
     story.batch(execution(exec_id(1), 4, at=0, request_id=902), End(EndOf.EXECUTIONS, 902), proof, over)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
+
+
+def test_newest_uncertain_answer_counts() -> None:
+    """3 bought; 8 are listed, then 9, and no sweep ends: the newest word is the best there is."""
+    story = asked()
+    story.tell(POSITIONS_END)
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.note(Source.LINK, "timeout", EndOf.EXECUTIONS, "900")
+    story.tell(execution(exec_id(1), 3, at=0))
+    for listed, before in ((8, 5), (9, 6)):
+        story.snapshot(position(listed))
+        assert (holding(story).baseline, base(story)) == (Baseline.UNCONFIRMED, before)

@@ -201,6 +201,27 @@ def test_answer_before_sweep_is_unconfirmed() -> None:
     assert seen(opening.quantity, opening.confirmed) == (4, True)
 
 
+def test_newest_uncertain_answer_counts() -> None:
+    """3 bought; 8 are listed, then 9, before any sweep. After a break 12 wait for a sweep, which is given up.
+
+    No later answer is compared with an uncertain one, so the broker's newest word is the best there is.
+    """
+    day = Day({})
+    day.fill(C95, 3)
+    for listed, before in ((8, 5), (9, 6)):
+        day.answer({C95: listed, OTHER: 1}, sweep=False)
+        assert day.right().openings[ACC, 95].quantity == before
+    day.add(f.SweepAsked(day.now, day.connection))
+    day.add(f.SweepGivenUp(day.now, day.connection))
+    day.connect()
+    day.answer({C95: 12, OTHER: 1}, sweep=False)
+    assert day.right().openings[ACC, 95].quantity == 6
+    day.add(f.SweepAsked(day.now, day.connection))
+    day.add(f.SweepGivenUp(day.now, day.connection))
+    opening = day.right().openings[ACC, 95]
+    assert seen(opening.quantity, opening.confirmed) == (9, False)
+
+
 def test_answer_without_account_is_uncertain() -> None:
     """Answer that lacks every position of an account is never certain."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

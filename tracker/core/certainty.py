@@ -14,9 +14,10 @@ The opening balance of a contract is the first of these that is known:
 2. the first one from a certain answer, else the present one from such an answer, if it is clear which
    executions that answer contains,
 3. what a later certain answer listed, less the executions that the answer contains,
-4. an unconfirmed one, which the next certain answer replaces. It is taken, as in 3, from an uncertain answer
-   that lists the contract, or that decides which of two balances a certain one meant; else from an older
-   certain answer; else it is the present one; else it is taken from an older uncertain answer.
+4. an unconfirmed one, which the next certain answer replaces. It is taken, as in 3, from the newest
+   uncertain answer, since no later one is compared with it, if that lists the contract, or decides which of
+   two balances a certain one meant; else from an older certain answer; else it is the present one; else it is
+   taken from an older uncertain answer.
 """
 
 from __future__ import annotations

@@ -94,6 +94,8 @@ class Answer:
     ended: int
     """Counts what arrived by its end."""
     ended_at: datetime
+    link: int = 0
+    """Counts the connections, and links to the broker, up to the one of this answer."""
 
     def certain_of(self, holding: AccountContract) -> bool:
         account = holding[0]

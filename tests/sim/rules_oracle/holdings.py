@@ -75,6 +75,8 @@ class Holdings:
         """Whether the gateway lost its link to the broker: a sweep tells what it knew before."""
         self._arrived = 0
         """Counts what arrived, to tell before from after."""
+        self._link = 0
+        """Counts the connections and links to the broker."""
         self._asked: dict[int, _Asked] = {}
         self._news: dict[AccountContract, Decimal] = {}
         """What sweeps brought that no answer has agreed with yet (rule 4.1)."""
@@ -115,6 +117,7 @@ class Holdings:
             self._quiet.clear()
             self._unchecked.clear()
             self._away = isinstance(event, BrokerLost)
+            self._link += 1
         elif isinstance(event, SweepGivenUp):
             asked = self._over(event.connection, event.account)
             if asked is not None:
@@ -165,6 +168,7 @@ class Holdings:
 
     def connected(self, connection: int) -> None:
         self._swept[connection] = set()
+        self._link += 1
         self._sweeping.clear()
         self._unchecked.clear()
         self._arriving.clear()
@@ -186,6 +190,8 @@ class Holdings:
         asked = self._sweeping.pop((connection, account), None)
         if not self._sweeping:
             self._arriving.clear()
+        if asked is not None:
+            self._openings.swept(self._link, account)
         return asked
 
     def asked(self, event: PositionsAsked) -> None:
@@ -221,6 +227,7 @@ class Holdings:
             unproven=self._openings.unproven,
             ended=self._arrived,
             ended_at=event.at,
+            link=self._link,
         )
         if answer.disturbed:
             self._answers.append(answer)

@@ -44,6 +44,8 @@ class Openings:
         """The days unproven while an opening was certain: one that is proven later changes nothing of it."""
         self._told: dict[AccountContract, Decimal] = {}
         """Openings that were told from outside."""
+        self._swept: set[tuple[int, str]] = set()
+        """The links, each with an account of which a sweep is over."""
         self._found: dict[object, Opening] = {}
         """Each opening with all that it was asked by, until anything changes."""
 
@@ -122,52 +124,51 @@ class Openings:
             for fact in self._facts
             if fact.order.holding == holding and not self._heard.is_heard_too_late(fact)
         ]
-        for certain in (True, False):
-            usable = [one for one in self._answers if not certain or one.certain_of(holding)]
-            if not certain:
-                # What an uncertain one lacks it says nothing of.
-                usable = [one for one in usable if holding in one.held and holding not in one.disturbed]
-            before = [one for one in usable if self._is_before(one, facts, moved, sure=certain)]
-            if before:
-                last = before[-1]
-                return Opening(last.held.get(holding, ZERO), certain, last.number)
-            # An answer that lacks a whole account says nothing against executions that it should contain.
-            after = [
-                one
-                for one in usable
-                if holding[0] in one.accounts and self._is_after(one, facts, moved, sure=certain)
-            ]
-            if after:
-                one = after[0]
-                if holding not in one.held and facts and not self._proven_between(one, facts[0]):
-                    # It may have been sold, or have expired, on a day of which nothing is known.
-                    return Opening(ZERO, certain, one.number)
-                first = self._first_held(one, holding, facts, moved, scaled)
-                return Opening(first, certain, one.number)
+        usable = [one for one in self._answers if one.certain_of(holding)]
+        before = [one for one in usable if self._is_before(one, facts, moved)]
+        if before:
+            last = before[-1]
+            return Opening(last.held.get(holding, ZERO), True, last.number)
+        for one in usable:
+            if not self._is_after(one, facts, moved):
+                continue
+            if holding not in one.held and facts and not self._proven_between(one, facts[0]):
+                # It may have been sold, or have expired, on a day of which nothing is known.
+                return Opening(ZERO, True, one.number)
+            return Opening(self._first_held(one, holding, facts, moved, scaled), True, one.number)
+        # No later answer is compared with what an uncertain one told, so the newest word counts. What one
+        # lacks it says nothing of.
+        told = [one for one in self._answers if holding in one.held and holding not in one.disturbed]
+        if told:
+            one = next((one for one in reversed(told) if self._is_swept(one, holding[0])), told[-1])
+            return Opening(self._first_held(one, holding, facts, moved, scaled), False, one.number)
         return Opening(ZERO, False)
 
-    def _is_before(
-        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
-    ) -> bool:
+    def _is_swept(self, answer: Answer, account: str) -> bool:
+        """Return whether a sweep of its link is over; it may list executions that only a sweep brings."""
+        return not self._swept.isdisjoint({(answer.link, account), (answer.link, "")})
+
+    def swept(self, link: int, account: str) -> None:
+        """Take in that a sweep of that link is over, whether or not it was answered in whole."""
+        self._swept.add((link, account))
+        self._found.clear()
+
+    def _is_before(self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn]) -> bool:
         """Return whether an answer came before all we know of a holding, with no unproven day between."""
         return (
             not any(answer.contains_move(each) for each in moved)
-            and all(self._contains(answer, fact, sure=sure) is False for fact in facts)
+            and all(self._contains(answer, fact) is False for fact in facts)
             and (not facts or self._near(answer, facts[0]))
         )
 
-    def _is_after(
-        self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn], *, sure: bool
-    ) -> bool:
+    def _is_after(self, answer: Answer, facts: Sequence[Fact], moved: Sequence[MovedIn]) -> bool:
         """Return whether an answer contains something that we know of a holding."""
-        contained = [self._contains(answer, fact, sure=sure) for fact in facts]
+        contained = [self._contains(answer, fact) for fact in facts]
         if None in contained:
             return False
         return any(contained) or any(answer.contains_move(each) for each in moved)
 
-    def _contains(self, answer: Answer, fact: Fact, *, sure: bool) -> bool | None:
-        if not sure:
-            return answer.seems_to_contain(fact, self._heard)
+    def _contains(self, answer: Answer, fact: Fact) -> bool | None:
         contained = answer.contains(fact, self._heard)
         return None if contained and answer.may_contain_either(fact, self._heard) else contained
 
@@ -187,7 +188,7 @@ class Openings:
         known = [one for one in self._facts if one.order.holding == holding and one.key in answer.contained]
         sizes = [(fact, answer.contained[fact.key]) for fact in known]
         later = [fact for fact in facts if fact.key not in answer.contained]
-        sizes += [(fact, fact.now.signed) for fact in later if self._contains(answer, fact, sure=False)]
+        sizes += [(fact, fact.now.signed) for fact in later if answer.seems_to_contain(fact, self._heard)]
         parts = [size * answer.factor(scaled, fact.time, fact.key) for fact, size in sizes]
         untraded = answer.held.get(holding, ZERO) - sum(parts, ZERO)
         came = [each for each in moved if answer.contains_move(each)]
