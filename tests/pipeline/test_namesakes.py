@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
-from tests.support.facts import NVDA, exec_id, execution
+from tests.support.facts import NVDA, START, exec_id, execution
 
 PUT = replace(NVDA, con_id=700100300, right="P", strike=Decimal(120))
 NEWER = "2025-11-18T15:50:00.000001"
@@ -33,3 +34,24 @@ def test_namesake_shows_no_fill_of_who_handed_all_on(tmp_path: Path) -> None:
         desk.run_pump()
         shown = json.loads(desk.alerts_path.read_text())[ROBIN]["NVDA"]
         assert (shown.get("position"), shown.get("last_order_update")) == (None, None)
+
+
+@pytest.mark.parametrize("alerter", [ROBIN, "robindahood"])
+def test_alert_that_handed_all_on_and_is_back_shows_its_trip(tmp_path: Path, alerter: str) -> None:
+    """It bought 4 calls and sold them. A record of another strike took over the 3 that it had of that one.
+
+    It is back, spelled as before or not: the trip is its own, and was closed. Found by seed 1150000379.
+    """
+    other = replace(NVDA, con_id=700100300, strike=Decimal(130))
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose()}}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), -4, at=5, perm_id=902))
+        desk.tell(execution(exec_id(3), 3, at=6, perm_id=903, contract=other, order_ref=f"{ROBIN}/NVDA"))
+        newer = loose(strike="130") | {"created_at": NEWER}
+        desk.change(lambda alerts: alerts[ROBIN].update(NVDA=newer))
+        desk.tell(execution(exec_id(4), -3, at=9, perm_id=904, contract=other))
+        desk.change(lambda alerts: (alerts.pop(ROBIN), alerts.update({alerter: {"NVDA": loose()}})))
+        shown = json.loads(desk.alerts_path.read_text())[alerter]["NVDA"]
+        assert shown["open"] is False
+        position = shown["position"]
+        assert (position["quantity"], position["avg_price"]) == (0, 2.5)
+        assert datetime.fromisoformat(position["closed_at"]) == START + timedelta(seconds=5)

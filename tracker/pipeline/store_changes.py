@@ -8,6 +8,7 @@ what it finds is journalled and applied by the pump.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +28,7 @@ from tracker.core.journal_entries import (
 from tracker.core.ledger import Ledger
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import same_contract
-from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
+from tracker.core.model import Alert, AlertId, Contract, Execution, ExecutionKey, Match, Matched
 from tracker.core.order_owners import owners_so_far, settle
 from tracker.core.ownership import Circumstances
 from tracker.core.packed_lots import LotsByOrder
@@ -94,6 +95,8 @@ class StoreChanges:
         """What would be held after folding, for each contract with executions that wait to be folded."""
         self._contract_lots: dict[ContractKey, _ContractLots] = {}
         """Contract -> what its orders have in common, kept for the comparison in progress."""
+        self._there: set[tuple[str, datetime | None]] = set()
+        """Alerters and creation times of the records that the store has, None for no time to the second."""
         self._successions: dict[AlertId, object] = {}
         """Deleted record -> the succession that was last noted, and what the record owned then."""
 
@@ -105,6 +108,7 @@ class StoreChanges:
         left: list[Entry] = []
         undone: list[AlertState] = []
         self._waiting = self._ledger.waiting()
+        self._there = {self._creation(each.id, each) for each in self._store.alerts()}
         kept, gone = self._state.find(ALERTS, "kept", "1"), self._state.find(ALERTS, "gone", "1")
         for alert_state in kept:
             shown = self._store.shown(alert_state.alert)
@@ -126,7 +130,7 @@ class StoreChanges:
             elif shown is not None and alert_state.shown is not None and not shown.agrees(alert_state.shown):
                 # The record had been removed, and another program's stale copy put it back.
                 undone.append(alert_state)
-            elif shown is None and alert_state.successor is None:
+            elif shown is None and (alert_state.successor is None or self._may_be_back(alert_state)):
                 left += self._new_succession(alert_state)
         for alert_state in self._awaited():
             if self._store.shown(alert_state.alert) is None:
@@ -194,19 +198,37 @@ class StoreChanges:
         there = self._records_like(alert_state, executions)
         accounts = [each.account for each in executions[:1]]
         named = [each for one in accounts for each in contracts_named(self._state, one, alert_state, there)]
-        same = same_alert_among(there, alert_state, [*(each.contract for each in executions), *named])
+        contracts = [*(each.contract for each in executions), *named]
+        same = same_alert_among(there, alert_state, contracts)
+        if alert_state.successor is not None and (same is None or self._went_on(alert_state, contracts)):
+            return []
         if same is not None:
             return [RecordReplaced(alert_state.alert, same.id, (), WHOLE, _as_text(same))]
         if (newer := self._newer_conid(alert_state)) is not None:
             return [RecordReplaced(alert_state.alert, newer, (), WHOLE), RecordGone(newer)]
         notes: list[Entry] = []
         for alert in there:
-            contracts = [each for each in live if takes_over(alert, alert_state, each.contract, named)]
-            if contracts:
-                live = [each for each in live if each not in contracts]
-                names = () if not live and not notes else tuple(each.key.text() for each in contracts)
+            mine = [each for each in live if takes_over(alert, alert_state, each.contract, named)]
+            if mine:
+                live = [each for each in live if each not in mine]
+                names = () if not live and not notes else tuple(each.key.text() for each in mine)
                 notes.append(RecordReplaced(alert_state.alert, alert.id, names, "", _as_text(alert)))
         return notes
+
+    def _may_be_back(self, alert_state: AlertState) -> bool:
+        """Return whether an alert that handed all on may be there again, in another spelling."""
+        return self._creation(alert_state.alert, alert_state.record) in self._there
+
+    def _creation(self, alert: AlertId, record: Alert | None) -> tuple[str, datetime | None]:
+        created = record.created_at if record is not None and is_dated(alert) else None
+        return self._names.key(alert.alerter), created
+
+    def _went_on(self, alert_state: AlertState, contracts: Collection[Contract]) -> bool:
+        """Return whether the successor of an alert is the same alert, which has all that it had."""
+        successor = alert_state.successor
+        after = None if successor is None else self._state.get(ALERTS, alert_text(successor))
+        record = None if after is None else after.record
+        return record is None or same_alert_among([record], alert_state, contracts) is not None
 
     def _newer_conid(self, alert_state: AlertState) -> AlertId | None:
         """Return the newer identity of the same alert, where that record is gone as well.
