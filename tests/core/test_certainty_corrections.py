@@ -8,9 +8,20 @@ import pytest
 from msgspec.structs import replace
 
 from tests.core.test_certainty import connected
-from tests.support.facts import Story, base, exec_id, execution, held, holding, position, quantity, shown
-from tracker.core.model import LIVE, Undecodable
-from tracker.core.state import DIFFERENCES
+from tests.support.facts import (
+    ACCOUNT,
+    Story,
+    base,
+    exec_id,
+    execution,
+    held,
+    holding,
+    position,
+    quantity,
+    shown,
+)
+from tracker.core.model import LIVE, Notice, Undecodable
+from tracker.core.state import ANSWERS, DIFFERENCES
 from tracker.core.state_rows import Baseline
 
 
@@ -44,6 +55,34 @@ def test_unreadable_push_is_behind_the_answers_before_it(version: int) -> None:
         story.tell(Undecodable("execution", "no side", exec_id(1), live=True))
         story.sweep(execution(exec_id(1, version), 4, at=-5, request_id=request), request=901)
         assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
+
+
+def test_answer_before_an_unreadable_push_is_kept() -> None:
+    """2 are listed, 7 bought come unreadable, and 9 are listed; many sweeps and days later the 7 are read.
+
+    Each sweep is complete, and only the answer before the push tells the opening balance.
+    """
+    story = Story()
+    story.snapshot(position(2))
+    story.tell(Undecodable("execution", "no side", exec_id(1), live=True))
+    for request in range(901, 905):
+        story.sweep(request=request)
+        story.snapshot(position(9))
+    story.reconnect(position(9))
+    story.sweep(execution(exec_id(1), 7, at=-5, request_id=905), request=905)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 2, 9)
+
+
+def test_lost_link_to_broker_forgets_what_was_kept_for_an_unreadable_push() -> None:
+    story = Story()
+    story.lose_link()
+    story.sweep(request=901)
+    story.snapshot(position(2))
+    story.tell(Undecodable("execution", "no side", exec_id(1), live=True))
+    story.tell(Notice(-1, 1101, "restored"))
+    known = story.state.get(ANSWERS, ACCOUNT)
+    assert known is not None
+    assert known.unread == ()
 
 
 def test_unreadable_push_of_a_correction_tells_no_order() -> None:

@@ -57,9 +57,12 @@ class CertainAnswers(Struct, frozen=True):
     """The last answer that listed something of the account and was not certain."""
     earlier: PositionAnswer | None = None
     """The previous `swept`: what the last complete sweep brought was executed after this answer."""
+    unread: tuple[PositionAnswer, ...] = ()
+    """The last answers before pushes of executions that could not be read: what was held before those."""
 
     @property
     def all(self) -> list[PositionAnswer]:
         """Return the answers, newest first."""
-        known = (self.earlier, self.swept, *self.between, self.newest)
-        return list({one.ended.seq: one for one in known if one is not None}.values())[::-1]
+        known = (*self.unread, self.earlier, self.swept, *self.between, self.newest)
+        answers = {one.ended.seq: one for one in known if one is not None}
+        return [answers[ended] for ended in sorted(answers, reverse=True)]

@@ -41,7 +41,7 @@ from tracker.core.untraded import changes_with
 LAGGING: Final = 3
 """How many answers in a row may lag before the last one is used."""
 KEPT: Final = 4
-"""How many different answers are kept of those after the last complete sweep."""
+"""How many different answers are kept after the last complete sweep, and before unreadable pushes."""
 
 
 class Certainty:
@@ -129,8 +129,9 @@ class Certainty:
             guess = row.guess if row.guess is not None and row.guess.asked.seq < began else None
             changes = tuple(one for one in row.changes if one.asked.seq < began)
             earlier = row.earlier if row.earlier in kept else None
+            unread = tuple(one for one in row.unread if one in kept)
             left = replace(row, newest=newest, swept=swept, between=between, began=first, changes=changes)
-            self._state.put(ANSWERS, replace(left, guess=guess, earlier=earlier))
+            self._state.put(ANSWERS, replace(left, guess=guess, earlier=earlier, unread=unread))
 
     # The opening balance
 
@@ -235,6 +236,13 @@ class Certainty:
 
     def _row(self, account: str) -> CertainAnswers:
         return self._state.get(ANSWERS, account) or CertainAnswers(account)
+
+
+def pushed_unread(state: LedgerState) -> None:
+    """Keep the last certain answers, since an execution was pushed that could not be read."""
+    for row in list(state.every(ANSWERS)):
+        if row.newest is not None and row.newest not in row.unread[-1:]:
+            state.put(ANSWERS, replace(row, unread=(*row.unread, row.newest)[-KEPT:]))
 
 
 def _of_account(snapshot: Snapshot, account: str) -> PositionAnswer:

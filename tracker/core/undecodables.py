@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tracker.core.certainty import pushed_unread
 from tracker.core.model import Undecodable, correction_parts
 from tracker.core.state import UNDECODED, LedgerState
 from tracker.core.state_rows import UndecodableFrame
@@ -54,6 +55,8 @@ class Undecodables:
         if known is not None and known.reason == fact.reason:
             return False
         self._state.put(UNDECODED, _row(seq, fact))
+        if fact.live:
+            pushed_unread(self._state)
         return True
 
     def asks_for(self, seq: int, fact: Undecodable) -> bool:
