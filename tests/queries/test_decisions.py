@@ -74,6 +74,14 @@ def test_assignment_moves_fill(desk: Desk) -> None:
     ]
 
 
+def test_replaced_record_shows_nothing(desk: Desk) -> None:
+    """A record took over what another one of its name owned: the fill was taken from it alone."""
+    desk.tell(buy(1, 4))
+    desk.change(lambda alerts: alerts[ROBIN].update(NVDA=record(created_at="2025-11-18T15:42:30")))
+    came = carry_out(desk, assign(desk, exec_id(1), "wolf/NVDA"))
+    assert [each["created_at"] for each in came["also_changed"]] == ["2025-11-18T15:42:30"]
+
+
 def test_assignment_of_a_round_trip_says_that_nothing_is_left(desk: Desk) -> None:
     desk.tell(buy(1, 4, contract=LATER), buy(2, -4, contract=LATER))
     came = carry_out(desk, assign(desk, exec_id(1), NAME))

@@ -90,13 +90,21 @@ def assignment(
             "refused",
             f"{execution.exec_id} cannot be assigned to {found.id.name}: {against}; choose another alert",
         )
-    before = tuple(dict.fromkeys(owner for each in order_rows(state, row) for owner in each.owners))
+    before = _in_store((owner for each in order_rows(state, row) for owner in each.owners), alerts)
     if quantity:
         whole = bool(order) or names_order(state, exec_id)
         part = _part(state, row, found.id, read_amount("quantity", quantity), whole=whole)
         return Decision(row.key, (part,), found.id, before, part.quantity)
     entries = () if _is_assigned(row, found.id) else (Assigned(row.key, found.id),)
     return Decision(row.key, entries, found.id, before)
+
+
+def _in_store(owners: Iterable[AlertId], alerts: Sequence[Alert]) -> tuple[AlertId, ...]:
+    """Return the owners of an order once each, without records that another one of their name replaced."""
+    there = {alert.id for alert in alerts}
+    each = dict.fromkeys(owners)
+    names = {owner.name for owner in each if owner in there}
+    return tuple(owner for owner in each if owner in there or owner.name not in names)
 
 
 def _part(
