@@ -249,6 +249,12 @@ def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
         ),
         (
             "NVDA",
+            {"account": "DU9", "note": "x"},
+            "not_found: no fill of 'NVDA' in account 'DU9' is known; name the contract as `tracker fills`"
+            " shows it",
+        ),
+        (
+            "NVDA",
             {},
             "bad_request: say what happened: --split NEW:OLD, --becomes CONTRACT, --moved ACCOUNT,"
             " or --note TEXT",

@@ -16,6 +16,7 @@ from tracker.queries.lookup import (
     days_since,
     execution_named,
     executions_named,
+    fill_meant,
     is_alert_name,
     read_since,
     states_named,
@@ -80,6 +81,12 @@ def test_several_accounts_need_one_named(desk: Desk) -> None:
     with pytest.raises(CommandError, match=f"several accounts .*--account {ACCOUNT}") as refused:
         execution_named(desk.journal.state, exec_id(1))
     assert refused.value.code == "several_accounts"
+
+
+def test_alert_in_the_place_of_a_fill(desk: Desk) -> None:
+    """Both arguments of `tracker assign` in the wrong order."""
+    with pytest.raises(CommandError, match="'wolf/X' names an alert where a fill comes first: its EXEC_ID"):
+        fill_meant(desk.journal.state, "wolf/X")
 
 
 def test_unknown_execution_is_refused(desk: Desk) -> None:

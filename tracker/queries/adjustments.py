@@ -174,8 +174,10 @@ def holding_named(state: LedgerState, text: str, account: str = "") -> Holding:
     if len(found) == 1:
         return found[0]
     if not found:
+        where = f" in account {quoted(account)}" if account else ""
         raise CommandError(
-            "not_found", f"no fill of {quoted(text)} is known; name the contract as `tracker fills` shows it"
+            "not_found",
+            f"no fill of {quoted(text)}{where} is known; name the contract as `tracker fills` shows it",
         )
     several = ", ".join(f"{_words(one)} ({one.contract.con_id}) in {one.account}" for one in found[:5])
     raise CommandError(

@@ -148,6 +148,12 @@ def fill_meant(state: LedgerState, text: str, account: str = "", order: str = ""
     if order:
         found = [row for row in _waiting(state, account) if str(row.execution.perm_id) == order.strip()]
         missing = f"no order {quoted(order)} waits for a decision; `tracker inbox` shows the orders that do"
+    elif is_alert_name(text):
+        raise CommandError(
+            "bad_request",
+            f"{quoted(text)} names an alert where a fill comes first: its EXEC_ID, or the number of its"
+            " order, as `tracker inbox` lists them",
+        )
     elif not names_order(state, text):
         return execution_named(state, text, account)
     else:
