@@ -171,6 +171,27 @@ def test_undecodable_message_is_one_line() -> None:
     assert len(line) == WIDTH
 
 
+@pytest.mark.parametrize("width", range(81))
+def test_no_terminal_is_too_narrow(width: int) -> None:
+    """A split window or a phone shows what it has room for, and the screen goes on."""
+    shown = model_of(subscribed=False, link={"reason": "a long reason " * 9})
+    shown.alerts, shown.waiting = (ALERT,), (Waiting("k", FILL, "near miss"),)
+    shown.samples.extend([0.004] * 9)
+    shown.show_notice(NOW, "assigned")
+    assert len(LINES.head(shown, "x", NOW, width)) == HEAD_LINES
+    assert LINES.alert(ALERT, NOW, width).endswith("15:43")
+    for line in (
+        LINES.fill(FILL, NOW, width),
+        LINES.waiting(shown.waiting[0], NOW, width),
+        LINES.notice(shown, NOW, width),
+        LINES.alerts_title(shown, width),
+        LINES.waiting_title(shown, width),
+        LINES.fills_title(shown, NOW, width),
+    ):
+        assert len(line) <= max(width, 1)
+    assert LINES.latency(shown, width).startswith("MESSAGE TO FILE")
+
+
 @given(st.text(max_size=30), st.text(max_size=200), st.integers(80, 200))
 def test_control_characters_are_replaced(name: str, text: str, width: int) -> None:
     """No text of a stranger reaches the terminal as a command."""

@@ -1,4 +1,4 @@
-"""Write the model as lines of text for a width, 80 columns or more.
+"""Write the model as lines of text for a width: whole in 80 columns or more, cut in fewer.
 
 Owns the columns, the headlines and what is left out where there is no room. It applies no style: a line only
 has a tone, and its words say the same. Texts of files and of the broker lose their control characters, since
@@ -113,7 +113,11 @@ class Lines:
         return [
             Line(line)
             for line in textwrap.wrap(
-                text, width, max_lines=HEAD_LINES - 1, placeholder=_CUT, break_on_hyphens=False
+                text,
+                max(width, len(_CUT)),
+                max_lines=HEAD_LINES - 1,
+                placeholder=_CUT,
+                break_on_hyphens=False,
             )
         ]
 
@@ -222,7 +226,7 @@ def cut(text: str, width: int) -> str:
 
 def fit(text: str, width: int) -> str:
     """Make a text exactly so wide."""
-    return f"{cut(printable(text), width):<{width}}"
+    return cut(printable(text), width).ljust(width)
 
 
 def spread(left: str, right: str, width: int) -> str:
