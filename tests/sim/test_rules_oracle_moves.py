@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.sim.rules_oracle import facts as f
 from tests.sim.rules_oracle.facts import Contract
 from tests.support.oracle_day import ACC, ACC2, C95, OTHER, STK, A, Day, alert, bought_ten, seen
@@ -144,3 +146,21 @@ def test_what_nobody_explained_is_sold_first_elsewhere_too() -> None:
     day.wait(1)
     day.fill(STK, -5, 200, account=ACC2)
     assert day.right().alert(A).quantities == {(ACC2, 7): 9}
+
+
+@pytest.mark.parametrize(("first", "last"), [(ACC, ACC2), (ACC2, ACC)])
+def test_two_accounts_vanish_in_one_second(first: str, last: str) -> None:
+    """1 @ 2 and 1 @ 4 were bought in two accounts before the alert was there; then the broker has neither.
+
+    Within that second the account whose execution came last was last: its average is what is shown.
+    """
+    day = Day({})
+    day.answer({(ACC, OTHER): 1, (ACC2, OTHER): 1})
+    day.fill(C95, 1, 2, account=first)
+    day.fill(C95, 1, 4, account=last)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    for _ in range(2):
+        day.wait(301)
+        day.answer({(ACC, OTHER): 1, (ACC2, OTHER): 1})
+    one = day.right().alert(A)
+    assert seen(one.open, one.closed_by, one.avg_price) == (False, "adjusted", 4)

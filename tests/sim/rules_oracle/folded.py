@@ -32,6 +32,8 @@ class Lot:
     number: int = -1
     """Its own, among all of its fold."""
     unknown_cause: bool = False
+    root: str = ""
+    """The execution that opened it; empty where none did."""
 
 
 class Kept(NamedTuple):

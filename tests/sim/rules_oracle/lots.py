@@ -137,6 +137,7 @@ class _Fold:
                 self._index,
                 order,
                 self._given.reference(fact),
+                root=fact.root,
             )
             self._add(lot, owners)
 
@@ -469,7 +470,7 @@ class _Fold:
             reduced,
             lot_of.price if lot_of is not None else None,
             lot_of.time if lot_of is not None else None,
-            self._root,
+            self._root or (lot_of.root if lot_of is not None else ""),
         )
         self._out.changes.append(change)
         if did in (Did.CLOSED, Did.ADJUSTED) and not any(

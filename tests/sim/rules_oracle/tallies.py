@@ -49,7 +49,8 @@ class Change:
     """Its own, also where a successor takes it over at the average that was shown."""
     lot_time: datetime | None = None
     root: str = ""
-    """The execution that it is of, as every version of it is called; empty where it is of none."""
+    """The execution that it is of, as every version of it is called; of a decision the one that opened the
+    lot; empty where it is of none."""
 
 
 @dataclass(slots=True)
