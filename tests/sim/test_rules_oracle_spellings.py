@@ -22,3 +22,12 @@ def test_spelling_of_an_alert_that_had_nothing_is_the_one_in_which_it_was_matche
     day.fill(C95, -3, perm=1)
     shows(day, A, -3)
     shows(day, "Real Day Trading/TSLA", None)
+
+
+def test_orphan_is_told_as_it_was_known_last() -> None:
+    """A is written in another spelling, and is gone before anybody looked at that."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 3)
+    day.add(f.StoreRead(day.now, {"Real Day Trading": {"TSLA": alert(C95)}}, looked=False))
+    day.read({})
+    assert [orphan.alert for orphan in day.right().orphans] == [A]

@@ -84,6 +84,7 @@ class Orphan:
     """What a record that is gone still owns, without a successor (rule 2.4)."""
 
     alert: str
+    """As it was spelled when it was looked at last."""
     created_at: str | None
     holding: AccountContract
     quantity: Decimal
@@ -213,7 +214,7 @@ def answer(replay: Replay, orders: Orders) -> Expected:
             for order, facts in by_order.items()
         },
         orphans=tuple(
-            Orphan(alert.name, alert.record.created_text, key, quantity)
+            Orphan("/".join(alert.spelled), alert.record.created_text, key, quantity)
             for alert in replay.registry.alerts
             if not alert.present and alert.number in tallies
             for key, quantity in tallies[alert.number].quantities.items()
