@@ -181,7 +181,7 @@ def test_expiration_closes_every_owner() -> None:
     holding, parts = fold(start(3), [entry(1, 4, "1"), entry(2, 1, "2"), gone])
     assert holding.held == 0
     assert holding.lots == ()
-    assert parts[-1] == Split(Decimal(0), Decimal(-8), (ONE, TWO))
+    assert parts[-1] == Split(Decimal(0), Decimal(-8), (ONE, TWO), of_alerts=Decimal(5))
     mine = position(holding, ONE)
     assert mine.quantity == 0
     assert (mine.closed_by, mine.last_exec_id) == ("expired", "e1")

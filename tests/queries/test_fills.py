@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support.answer_rig import ROBIN, Desk, at, buy, record
-from tests.support.facts import ACCOUNT, NVDA, exec_id, execution, fee
-from tracker.core.model import Contract
+from tests.support.facts import ACCOUNT, NVDA, exec_id, execution, fee, position
+from tracker.core.model import Contract, Source
 from tracker.queries.fills import CSV_COLUMNS, Selection, csv_lines, fills, selected
 from tracker.status.protocol import CommandError
 
@@ -52,6 +52,17 @@ def test_fill_has_outcome(desk: Desk) -> None:
     assert (other["alerts"], other["outcome"]) == ([], "no alert is about this contract")
     assert other["commission"] is None
     assert (last["closing"], last["outcome"]) == (-4, f"sold 4 of {ROBIN}/NVDA")
+
+
+def test_sale_of_more_than_alerts_own(tmp_path: Path) -> None:
+    """Of the 6 sold an alert had 4: what no alert had is not said to be its."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.note(Source.LINK, "up", ACCOUNT, "176")
+        desk.list_positions(position(2))
+        desk.tell(buy(1, 4), buy(2, -3, perm_id=192), buy(3, -3, perm_id=193))
+        _, one, other = fills(desk.journal, Selection(), desk.names)["fills"]
+    assert one["outcome"] == f"sold 3 of {ROBIN}/NVDA"
+    assert other["outcome"] == f"sold 1 of {ROBIN}/NVDA, 2 of no alert"
 
 
 def test_since_account_and_alert_select(desk: Desk) -> None:

@@ -92,6 +92,8 @@ class LotChanges:
         self._unowned = abs(holding.held) - self.in_lots
         """What is left of the opening balance."""
         self._has_surplus = holding.has_surplus
+        self.of_alerts = ZERO
+        """How much was closed of lots with an owner."""
 
     # Executions
 
@@ -141,6 +143,7 @@ class LotChanges:
             taken = min(abs(lot.quantity), left)
             left -= taken
             self.in_lots -= taken
+            self.of_alerts += taken if lot.owners else ZERO
             part = taken.copy_sign(lot.quantity)
             taken_from[at] = replace(lot, quantity=lot.quantity - part)
             for owner in lot.owners:

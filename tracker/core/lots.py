@@ -50,6 +50,8 @@ class Split:
     touched: tuple[AlertId, ...]
     foreign: tuple[AlertId, ...] = ()
     """Alerts whose lots were taken although the order's reference names another."""
+    of_alerts: Decimal = ZERO
+    """How much of the closing part, unsigned, was taken from lots with an owner."""
 
 
 def split_as(booked: BookedExecution, split: Split) -> BookedExecution:
@@ -64,6 +66,7 @@ def split_as(booked: BookedExecution, split: Split) -> BookedExecution:
         closing=split.closing,
         owners=split.touched,
         foreign=split.foreign,
+        of_alerts=split.of_alerts,
         attention=attention,
     )
 
@@ -237,7 +240,7 @@ def step(folded: Folded, movement: Movement, name_of: NameOf) -> None:
         in_lots=parts.in_lots,
         newest=holding.newest if movement.expired else _newer(holding.newest, movement.second),
     )
-    folded.splits[movement.exec_id] = Split(opening, closing, tuple(parts.touched), foreign)
+    folded.splits[movement.exec_id] = Split(opening, closing, tuple(parts.touched), foreign, parts.of_alerts)
     folded.touched.update(parts.touched)
 
 

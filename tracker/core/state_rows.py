@@ -93,6 +93,8 @@ class BookedExecution(Struct, frozen=True):
     that all of `match` is meant. What was decided later is an `ownership_rows.OwnershipDecision`."""
     foreign: tuple[AlertId, ...] = ()
     """Alerts whose lots it closed although its order's reference names another."""
+    of_alerts: Decimal | None = None
+    """How much of its closing part, unsigned, alerts owned; None where an older version booked it."""
     attention: Attention = Attention.NONE
     dismissed: bool = False
     parts: tuple[FillPart, ...] = ()

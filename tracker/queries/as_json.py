@@ -139,8 +139,12 @@ def _what_happened(row: BookedExecution) -> str:
         return f"{split}: {touched or 'no alert'}"
     if row.closing:
         verb = "sold" if row.execution.side is Side.SELL else "bought back"
-        closed = f"{verb} {number(abs(row.closing))} of {touched}"
-        return closed if touched else "closed a position that no alert opened"
+        if not touched:
+            return "closed a position that no alert opened"
+        size = abs(row.closing)
+        owned = size if row.of_alerts is None else row.of_alerts
+        rest = f", {number(size - owned)} of no alert" if owned != size else ""
+        return f"{verb} {number(owned)} of {touched}{rest}"
     if not (isinstance(row.match, Matched) or row.divided):
         # A person may have taken back the assignment to an alert.
         given = ", ".join(f"{number(part.quantity)} given to {part.alert.name}" for part in row.parts)
