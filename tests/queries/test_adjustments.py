@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tracker.queries.adjustments import (
     adjustment_json,
     difference_json,
     open_difference,
+    ratio_words,
     telling,
     told_result,
 )
@@ -34,6 +36,7 @@ KEY = f"{ACCOUNT} {NVDA.con_id}"
 NEW = replace(NVDA, con_id=701, local_symbol="NVDB  251121C00061000")
 BECAME = f"{ACCOUNT} {NEW.con_id}"
 NAME = f"{ROBIN}/NVDA"
+THIRD = Decimal(1) / Decimal(3)
 
 
 class Table(Desk):
@@ -111,6 +114,24 @@ def test_ratio_the_wrong_way_round_is_told(table: Table) -> None:
     table.say(split="1:4")
     told = told_result(table.journal.state, telling(table.journal.state, "NVDA", Reason(note="x")))
     assert says in " ".join(TextTable(UTC).adjusted({**told, "id": "9"}).split())
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        ("4", "4 for 1"),
+        ("1.5", "3 for 2"),
+        (THIRD, "1 for 3"),
+        (float(THIRD), "1 for 3"),
+        ("0.04", "1 for 25"),
+    ],
+)
+def test_ratio_is_said_in_whole_units(ratio: Any, words: str) -> None:
+    assert ratio_words(Decimal(ratio)) == words
+
+
+def test_odd_ratio_is_said_for_one_unit() -> None:
+    assert ratio_words(Decimal("0.123457")) == "0.123457 for 1"
 
 
 def test_merger_is_rehearsed_then_told(table: Table) -> None:
@@ -226,6 +247,20 @@ def test_move_is_no_round_trip(table: Table) -> None:
     table.tell(replace(buy(7200, -8, perm_id=189, price="2"), contract=NEW))
     (trip,) = report(table.journal, table.names, *day)["round_trips"]
     assert (trip["con_id"], trip["quantity"], trip["profit"]) == (NEW.con_id, 8, 600)
+
+
+@pytest.mark.parametrize(("ratio", "units"), [("1:2", 2), ("4:1", 16)])
+def test_round_trip_over_a_split_is_in_new_units(table: Table, ratio: str, units: int) -> None:
+    """4 at 2.50: two are sold at 3.00, then, split, the rest at what 4.00 was before: 400 made."""
+    scale = units / 4
+    table.tell(buy(2, -2, perm_id=189, price="3"))
+    table.say(split=ratio)
+    table.tell(buy(7200, int(-2 * scale), perm_id=190, price=str(4 / scale)))
+    (trip,) = report(table.journal, table.names, at("2025-11-18T00:00"), at("2025-11-19T00:00"))[
+        "round_trips"
+    ]
+    assert (trip["quantity"], trip["avg_price"], trip["profit"]) == (units, 2.5 / scale, 400)
+    assert trip["closing_price"] == 3.5 / scale
 
 
 def test_report_lists_what_an_adjustment_closed(table: Table) -> None:
@@ -381,10 +416,12 @@ def test_undo_names_what_it_takes_back(table: Table) -> None:
     seq = table.say(split="4:1")
     assert undoing(table.journal, seq).entries == (Undone(int(seq)),)
     (row,) = table.journal.state.find(ADJUSTMENTS, "name", seq)
-    assert adjustment_json(row)["what"] == (f"each unit became 4 (split); `tracker undo {seq}` takes it back")
+    assert adjustment_json(row)["what"] == (
+        f"units became 4 for 1 (split); `tracker undo {seq}` takes it back"
+    )
     table.note(Source.PERSON, *Undone(int(seq)).fields)
     (row,) = table.journal.state.find(ADJUSTMENTS, "name", seq)
-    assert adjustment_json(row)["what"] == "each unit became 4 (split), taken back"
+    assert adjustment_json(row)["what"] == "units became 4 for 1 (split), taken back"
     with pytest.raises(CommandError, match="was taken back before"):
         undoing(table.journal, seq)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
@@ -24,6 +25,8 @@ from tracker.core.state_rows import ContractKey, Holding
 from tracker.queries.as_json import Json, contract_json, contract_words
 from tracker.status.protocol import CommandError, quoted
 
+_LARGEST: Final = 1000
+_EXACT: Final = Fraction(1, 10**15)
 _RATIO: Final = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 
 
@@ -230,7 +233,7 @@ def adjustment_json(one: Adjustment) -> Json:
         how = "went to" if one.into else "came from"
         what = f"all of it {how} {_elsewhere(one)} ({one.cause})"
     elif one.ratio is not None:
-        what = f"each unit became {number(one.ratio)} ({one.cause})"
+        what = f"units became {ratio_words(one.ratio)} ({one.cause})"
     else:
         what = f"the broker held {number(one.held)}, which the fills known then did not explain ({one.cause})"
     said = f"; {one.note}" if one.note else ""
@@ -238,6 +241,14 @@ def adjustment_json(one: Adjustment) -> Json:
     if one.undone:
         back = f", explained by {one.replaced_by}" if one.replaced_by else ", taken back"
     return {"at": instant(one.at), "what": f"{what}{said}{back}", "id": one.name}
+
+
+def ratio_words(ratio: Decimal) -> str:
+    """Say new units for old ones as people do, `1 for 3`, where that takes no large numbers."""
+    whole = Fraction(ratio).limit_denominator(_LARGEST)
+    if max(whole.numerator, whole.denominator) > _LARGEST or abs(whole - Fraction(ratio)) > _EXACT:
+        return f"{number(ratio)} for 1"
+    return f"{whole.numerator} for {whole.denominator}"
 
 
 def _elsewhere(one: Adjustment) -> str:

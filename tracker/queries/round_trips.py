@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -24,6 +24,7 @@ from tracker.core.lot_rows import Lot
 from tracker.core.lots import OnEntry, at_opening_balance, fold
 from tracker.core.model import ZERO, AlertId, Contract, Execution
 from tracker.core.ownership_rows import OwnershipDecision
+from tracker.core.scaling import scaled
 from tracker.core.state import EXECUTIONS, FEES, HOLDINGS, LedgerState
 from tracker.core.state_rows import AlertPosition, ContractKey, Holding
 
@@ -79,6 +80,14 @@ class RoundTrip:
     priced: bool = True
     """Whether the profit is known: False where a part left without a price."""
     steps: list[TripStep] = field(default_factory=list)
+
+    def scale(self, ratio: Decimal) -> None:
+        """Count what was before a split in the units after it."""
+        self.opened = scaled(self.opened, ratio)
+        self.steps = [
+            replace(step, quantity=scaled(step.quantity, ratio), price=step.price / ratio)
+            for step in self.steps
+        ]
 
     @property
     def profit(self) -> Decimal:
@@ -274,6 +283,8 @@ class _Trips:
                 self._taken(entry, alert, trip)
             return
         trip = self._begun(alert, other, other.opened_at)
+        if isinstance(entry, Adjustment) and entry.ratio is not None and not entry.came_from:
+            trip.scale(entry.ratio)
         trip.opened = max(trip.opened, abs(other.quantity))
         if isinstance(entry, Adjustment):
             if entry.ratio is None and abs(other.quantity) < abs(was):

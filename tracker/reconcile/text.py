@@ -7,8 +7,10 @@ the JSON does not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
+from tracker.queries.adjustments import ratio_words
 from tracker.terminal import counted, wrap
 
 _INDENT: Final = "    "
@@ -116,7 +118,7 @@ def _imported(imported: Mapping[str, Any], *, dry_run: bool) -> list[str]:
 
 def _event(event: Mapping[str, Any]) -> str:
     """Say a change of a position that no trade brought."""
-    more = f", {event['ratio']} for 1" if event["ratio"] is not None else ""
+    more = "" if event["ratio"] is None else f", {ratio_words(Decimal(event['ratio']))}"
     more += f", now {event['becomes']}" if event["becomes"] else ""
     more += f", other account {event['other_account']}" if event["other_account"] else ""
     day = f" on {event['day']}" if event["day"] else ""
