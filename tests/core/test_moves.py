@@ -177,6 +177,19 @@ def test_opposite_sides_leave_lots_without_owner() -> None:
     assert [lot.owners for lot in holding(story, NEW.con_id).lots] == [()]
 
 
+def test_what_nobody_owns_is_closed_by_what_comes() -> None:
+    """Of 5.5 shares the half is sold for no alert, at an earlier time than the merger's: 5 are left."""
+    story = Moving(11)
+    story.decide = unmatched
+    sold = execution(exec_id(7), "-0.5", at=95, contract=NEW, perm_id=7)
+    story.tell(sold)
+    story.merged(5)
+    assert (story.of_new(), quantity(story), shown(story).open) == (5, 5, True)
+    assert (shown(story).position or {})["avg_price"] == 5
+    story.sell(5)
+    assert (quantity(story), shown(story).open) == (0, False)
+
+
 def test_what_was_held_of_the_new_contract_before() -> None:
     """3 were listed before, and belong to nobody; 5 came."""
     story = Moving(10)

@@ -80,6 +80,19 @@ def test_move_against_what_is_held_leaves_nobody_s() -> None:
     assert seen(one.quantity, one.open, one.avg_price, one.closed_by) == (0, False, 200, "transferred")
 
 
+def test_move_against_what_nobody_owns_keeps_the_rest() -> None:
+    """2 of the new contract were sold for no alert, and 5 come: 3 are left, of the alert."""
+    new = Contract(8, "TSLB")
+    day = bought_ten()
+    day.fill(new, -2, 400)
+    day.wait(60)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", day.now, becomes=new, ratio=Decimal("0.5")))
+    right = day.right()
+    assert seen(right.positions[ACC, 8], right.unowned((ACC, 8))) == (3, 0)
+    one = right.alert(A)
+    assert seen(one.quantities, one.avg_price, one.open) == ({(ACC, 8): 3}, 400, True)
+
+
 def test_move_told_while_an_answer_is_under_way() -> None:
     """Nothing was held in the other account: the answer under way as a move is told has the 10 that came."""
     day = bought_ten()

@@ -67,11 +67,26 @@ def _scaled(holding: Holding, ratio: Decimal) -> tuple[Holding, tuple[AlertId, .
 
 
 def _joined(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, ...]]:
-    """Add what was held elsewhere; if the two are of opposite sides, what is left has no owner."""
+    """Add what was held elsewhere. Of opposite sides, it closes what is held here; the rest keeps its owners
+    if nobody owns what is held here, else it has none.
+    """
     ratio = one.ratio or Decimal(1)
     total = scaled(one.moved, ratio)
-    if holding.held * total < 0:
-        return _brought_to(holding, one, holding.held + total)
+    left = holding.held + total
+    opposite = holding.held * total < 0
+    if opposite and (left * total <= 0 or any(lot.owners for lot in holding.lots)):
+        return _brought_to(holding, one, left)
+    if opposite:
+        empty = replace(holding, held=ZERO, lots=(), in_lots=ZERO, has_surplus=False)
+        came, touched = _added(empty, one, ratio, total)
+        rest, more = _shrunk(came, one, left)
+        return rest, (*touched, *more)
+    return _added(holding, one, ratio, total)
+
+
+def _added(
+    holding: Holding, one: Adjustment, ratio: Decimal, total: Decimal
+) -> tuple[Holding, tuple[AlertId, ...]]:
     came = list(scaled_lots(one.lots, ratio))
     unowned = total - sum((lot.quantity for lot in came), ZERO)
     if unowned:

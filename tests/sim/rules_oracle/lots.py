@@ -388,13 +388,20 @@ class _Fold:
             self._add(lot, {})
 
     def _receive(self, arrival: Arrival) -> None:
-        """Take in what comes from elsewhere; of opposite sides what is left belongs to nobody."""
+        """Take in what comes from elsewhere.
+
+        Of opposite sides what is left belongs to nobody if somebody owned what was here.
+        """
         total = sum((lot.quantity for lot in arrival.lots), ZERO)
-        if total * self._out.position < 0:
-            self._bring_to(self._out.position + total, arrival.time, arrival.cause)
+        here = self._out.position
+        sold = abs(here) if total * here < 0 else ZERO
+        if sold and (abs(total) <= sold or any(lot.owners for lot in self._out.lots if lot.quantity)):
+            self._bring_to(here + total, arrival.time, arrival.cause)
             return
+        self._shrink(sold, arrival.time, arrival.cause)
         for lot in arrival.lots:
             self._add(replace(lot), lot.owners, arrival.kept)
+        self._shrink(sold, arrival.time, arrival.cause)
 
     def _shrink(self, size: Decimal, time: datetime, cause: str) -> None:
         """Rule 4.5: lots without owner, the opening balance among them, then owned ones, oldest first."""
