@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -108,6 +108,13 @@ def test_contract_becomes_another(
     assert event.becomes is not None
     assert (event.contract.con_id, event.becomes.con_id, event.becomes.symbol) == (4815747, 999, "NEW")
     assert event.day == date(2025, 11, 17)
+
+
+def test_action_stands_before_the_trades_of_its_second(tmp_path: Path) -> None:
+    """The fractions that a split leaves are sold in its second."""
+    row = STOCK | {"type": "FS", "quantity": "30", "dateTime": "20251117;202500"}
+    (event,) = read(tmp_path, "CorporateActions", "CorporateAction", row).events
+    assert event.at == datetime(2025, 11, 18, 1, 24, 59, tzinfo=UTC)
 
 
 def test_spin_off_leaves_the_parent(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.journal_entries import AdjustmentTold, FlexAdjustment, PositionChanged, Undone
 from tracker.core.model import Source
 from tracker.gateway.flex_events import PositionEvent
-from tracker.reconcile.flex_causes import EventPlan
+from tracker.queries.adjustments import Reason, telling
+from tracker.reconcile.flex_causes import EventPlan, directed
+from tracker.status.protocol import CommandError
 
 NEW = replace(STOCK, con_id=701, symbol="NVDB", local_symbol="NVDB")
 
@@ -203,3 +205,72 @@ def test_answer_behind_events_contains_them() -> None:
     assert list(plan.until(START)) == []
     found = list(plan.rest())
     assert [(entry.cause, entry.contract) for entry in found] == [("transferred", KEY), ("split", KEY)]
+
+
+# Short positions, and quantities that the broker rounded
+
+TURNED = {"becomes": STOCK, "ratio": Decimal(1) / Decimal(3)}
+"""3 for 1 of a short of 2: the report takes 6 of the new contract, and adds 2 to the old one."""
+
+
+def turned(**more: Any) -> PositionEvent:
+    return dataclasses.replace(event("split", -6, **TURNED, **more), contract=NEW)
+
+
+def test_split_of_a_short_position_that_is_shown() -> None:
+    story = Held(-2)
+    story.answer_with(position(-6, contract=NEW))
+    found = directed(story.state, turned())
+    assert (found.contract, found.quantity, found.becomes, found.ratio) == (
+        STOCK,
+        Decimal(2),
+        NEW,
+        Decimal(3),
+    )
+    assert len(taken_in(story, found)) == 1
+    assert (held(story), held(story, 701), quantity(story), shown(story).open) == (0, -6, -6, True)
+    assert directed(story.state, found) == found
+
+
+def test_split_of_a_short_position_that_is_not_shown() -> None:
+    """Which of the two contracts went is clear once the report's own trades are counted."""
+    story = Held(-2)
+    split = turned(day=LATER.date(), at=LATER)
+    assert directed(Story().state, split) == split
+    assert len(taken_in(story, split)) == 1
+    assert (held(story), held(story, 701), quantity(story)) == (0, -6, -6)
+    assert directed(story.state, split) == split
+    assert taken_in(story, split) == []
+
+
+def test_direction_without_a_time() -> None:
+    """It is that of what is held now."""
+    assert directed(Held(-2).state, turned()).contract == STOCK
+    assert directed(Held(2).state, event("split", -2, becomes=NEW, ratio=Decimal(3))).contract == STOCK
+
+
+def test_quantity_that_the_broker_rounded() -> None:
+    """1 for 15 of 100 leaves 6.6667, and is no other split than one of exactly 1 for 15."""
+    story = Held(100)
+    split = dataclasses.replace(
+        event("split", 0, ratio=Decimal(1) / Decimal(15), day=LATER.date(), at=LATER),
+        quantity=Decimal("-93.3333"),
+    )
+    (change,) = taken_in(story, split)
+    assert isinstance(change, PositionChanged)
+    assert change.ratio == "0.066667"
+    assert (held(story), quantity(story)) == (6.6667, 6.6667)
+    assert taken_in(story, split) == []
+
+
+def test_split_that_a_report_told_behind_two_answers() -> None:
+    """3 for 2 of 7 is 10.5, and the broker paid out a half: a person who says it again is refused."""
+    story = Held(7)
+    for _ in range(2):
+        story.answer(10)
+    at = START + timedelta(seconds=95)
+    split = dataclasses.replace(event("split", 0, ratio=Decimal("1.5"), at=at), quantity=Decimal("3.5"))
+    assert len(taken_in(story, split)) == 1
+    assert (held(story), quantity(story)) == (10, 10)
+    with pytest.raises(CommandError, match="was split 3:2 already"):
+        telling(story.state, "NVDA", Reason(split="3:2"))

@@ -23,6 +23,8 @@ from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOL
 from tracker.core.untraded import held_before
 
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
+_ROUNDED: Final = Decimal("0.0001")
+"""The last digit of quantities in the broker's reports."""
 _NOT_JOURNALLED: Final = 2**63 - 1
 """The number after every frame."""
 
@@ -170,7 +172,7 @@ class PositionHistory:
         if leaves:
             fits = before == -amount
         elif ratio is not None:
-            fits = scaled(before, ratio) - before == amount
+            fits = abs(scaled(before, ratio) - before - amount) < _ROUNDED
         else:
             fits = before * (before + amount) >= 0
         return Fit(before, self._base_for(at, before - held)) if fits else None

@@ -17,6 +17,7 @@ from tracker.core.model import ZERO, AlertId
 
 _PLACES: Final = Decimal("1e-12")
 """More than the broker's quantities have, and fewer than the digits in which a ratio is exact."""
+_ALIKE: Final = Decimal("0.001")
 _WIDE: Final = Context(prec=60)
 
 
@@ -28,6 +29,11 @@ def scaled(quantity: Decimal, ratio: Decimal) -> Decimal:
 def unscaled(quantity: Decimal, ratio: Decimal) -> Decimal:
     """Return what a ratio made a quantity of."""
     return _rounded(quantity / ratio)
+
+
+def is_same_ratio(one: Decimal | None, other: Decimal) -> bool:
+    """Return whether two ratios are the same; one may be from quantities that the broker rounded."""
+    return one is not None and abs(one / other - 1) < _ALIKE
 
 
 def scaled_lots(lots: Iterable[Lot], ratio: Decimal) -> tuple[Lot, ...]:

@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -139,7 +139,7 @@ def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
         together[row["accountId"], row.get("actionID") or f"row {number}"].append(row)
     for parts in together.values():
         cause = "split" if parts[0].get("type") in _SPLITS else "adjusted"
-        events = [_event(row, cause) for row in parts]
+        events = [_before_its_second(_event(row, cause)) for row in parts]
         gone = [each for each in events if each.quantity < 0]
         come = [each for each in events if each.quantity > 0]
         one_for_one = len(gone) == len(come) == 1
@@ -150,6 +150,11 @@ def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
             yield replace(events[0], ratio=_ratio_in(events[0].text))
         else:
             yield from events
+
+
+def _before_its_second(event: PositionEvent) -> PositionEvent:
+    """Return an action before the trades of its second, which sell the fractions that it leaves."""
+    return event if event.at is None else replace(event, at=event.at - timedelta(seconds=1))
 
 
 def _ratio_in(text: str) -> Decimal | None:

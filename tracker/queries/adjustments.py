@@ -19,7 +19,7 @@ from tracker.core.contracts import is_expiring
 from tracker.core.differences import contract_of, leads_to, not_listed, settled_of
 from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import Contract
-from tracker.core.scaling import scaled
+from tracker.core.scaling import is_same_ratio, scaled
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS, LINKS, POSITIONS, LedgerState
 from tracker.core.state_rows import ContractKey, Holding
 from tracker.queries.as_json import Json, contract_json, contract_words
@@ -96,8 +96,11 @@ def _check_new(state: LedgerState, holding: Holding, ratio: Decimal, text: str) 
     brings.
     """
     key = holding.key.text()
-    known = [row for row in state.find(ADJUSTMENTS, "contract", key) if row.ratio == ratio and not row.undone]
+    rows = state.find(ADJUSTMENTS, "contract", key)
+    known = [row for row in rows if is_same_ratio(row.ratio, ratio) and not row.undone]
     settled = settled_of(state, key)
+    if known and settled is not None and settled.seq < known[-1].seq:
+        settled = None  # The split was entered with these answers known, so it explains them.
     seen = _waiting(state, key) or (None if settled is None else settled.as_difference)
     if known and (seen is None or abs(seen.listed - scaled(seen.listed - seen.amount, ratio)) >= 1):
         raise CommandError(

@@ -16,6 +16,7 @@ report, or one imported twice, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -24,7 +25,7 @@ from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustmen
 from tracker.core.differences import leads_to, settled_of
 from tracker.core.journal_entries import FlexAdjustment, PositionChanged
 from tracker.core.position_history import PositionHistory
-from tracker.core.scaling import scaled
+from tracker.core.scaling import is_same_ratio, scaled
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS, POSITIONS, LedgerState
 from tracker.gateway.flex_events import PositionEvent
 
@@ -93,28 +94,42 @@ class EventPlan:
         return self._pasts[_key(event)].is_answered_behind(event.at)
 
     def _decide(self, event: PositionEvent) -> Iterator[PositionChanged]:
+        for one in _readings(event):
+            change = self._fitting(one)
+            if change is not None:
+                self.taken.append((event, change))
+                yield change
+                return
+
+    def _fitting(self, event: PositionEvent) -> PositionChanged | None:
         at, key, into = event.at, _key(event), _into_key(event)
         assert at is not None, "only such an event may count"
         if into and leads_to(self._state, into, key):
-            return
-        past = self._pasts[key]
-        fit = past.fit(at, event.quantity, ratio=event.ratio, leaves=bool(into)) if past.is_known else None
+            return None
+        past, ratio = self._pasts[key], event.ratio
+        fit = past.fit(at, event.quantity, ratio=ratio, leaves=bool(into)) if past.is_known else None
         if fit is None:
-            return
+            return None
         past.begins_with(fit.base)
-        if into and event.ratio is not None:
+        if into and ratio is not None:
             past.changed(at, held=Decimal(0))
-            self._pasts[into].came(at, scaled(fit.before, event.ratio))
-        elif event.ratio is not None:
-            past.changed(at, ratio=event.ratio)
+            self._pasts[into].came(at, scaled(fit.before, ratio))
+        elif ratio is not None:
+            # The broker's quantity counts, which is rounded.
+            if scaled(fit.before, ratio) != fit.before + event.quantity:
+                ratio = (fit.before + event.quantity) / fit.before
+            past.changed(at, ratio=ratio)
         else:
             past.changed(at, held=fit.before + event.quantity)
-        ratio = "" if event.ratio is None else str(event.ratio)
-        change = PositionChanged(
-            key, event.cause, at.isoformat(), str(event.quantity), ratio, _text(event), event.becomes
+        return PositionChanged(
+            key,
+            event.cause,
+            at.isoformat(),
+            str(event.quantity),
+            "" if ratio is None else str(ratio),
+            _text(event),
+            event.becomes,
         )
-        self.taken.append((event, change))
-        yield change
 
     def _is_known(self, event: PositionEvent) -> bool:
         """Return whether a person or a report entered it already, even if that was taken back."""
@@ -128,8 +143,47 @@ def _is_same(row: Adjustment, event: PositionEvent) -> bool:
         return row.into == _into_key(event)
     if event.ratio is not None:
         # At any time: a split that counts twice would be worse than one that is left out.
-        return row.ratio == event.ratio and row.place.time >= event.at - NEAR
+        return is_same_ratio(row.ratio, event.ratio) and row.place.time >= event.at - NEAR
     return row.note == _text(event) and abs(row.place.time - event.at) <= NEAR
+
+
+# Which contract became the other one
+
+
+def directed(state: LedgerState, event: PositionEvent) -> PositionEvent:
+    """Return an event in the direction that fits the journal.
+
+    Of a short position the report adds to the contract that goes, and takes from the one that comes.
+    """
+    fitting = (one for one in _readings(event) if _before(state, one) == -one.quantity)
+    return next(fitting, event)
+
+
+def _readings(event: PositionEvent) -> tuple[PositionEvent, ...]:
+    """Return what an event can mean: for a long position, and for a short one."""
+    if event.becomes is None or event.ratio is None:
+        return (event,)
+    came = scaled(-event.quantity, event.ratio)
+    turned = replace(
+        event,
+        contract=event.becomes,
+        becomes=event.contract,
+        quantity=came,
+        ratio=-event.quantity / came,
+    )
+    return event, turned
+
+
+def _before(state: LedgerState, event: PositionEvent) -> Decimal | None:
+    """Return what was held of the contract of an event before it; None where it was never traded."""
+    waiting = _unexplained(state, _key(event), event.day)
+    if waiting is not None:
+        held: Decimal = waiting.listed - waiting.amount
+        return held
+    past = PositionHistory(state, _key(event))
+    if not past.is_known:
+        return None
+    return past.held_now() if event.at is None else past.held_at(event.at)
 
 
 # What the broker's answer showed

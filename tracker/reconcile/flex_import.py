@@ -13,7 +13,7 @@ Otherwise the trade dates of that row are not proven.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from itertools import islice
@@ -52,7 +52,7 @@ from tracker.journal.journal import Journal
 from tracker.journal.prefetch import FilledOrder, look_up_orders
 from tracker.queries.as_json import Json, contract_json
 from tracker.reconcile.flex_cancels import JournalBookings
-from tracker.reconcile.flex_causes import EventPlan
+from tracker.reconcile.flex_causes import EventPlan, directed
 from tracker.status.protocol import CommandError
 
 _CHANGES_SHOWN: Final = 200
@@ -170,7 +170,9 @@ class FlexImporter:
         self._terms: dict[int, Row] = {}
         """The journal's contracts whose terms the report leaves out."""
         absent = dict.fromkeys(name for each in report.statements for name in each.absent)
-        self.result = FlexImport(report.executions, absent=tuple(absent), events=read_events(report.others))
+        found = read_events(report.others)
+        events = replace(found, events=tuple(directed(journal.state, each) for each in found.events))
+        self.result = FlexImport(report.executions, absent=tuple(absent), events=events)
         self._events = EventPlan(journal.state, self.result.events.events)
 
     def batches(self) -> Iterator[list[Arriving]]:
