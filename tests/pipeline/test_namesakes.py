@@ -55,3 +55,16 @@ def test_alert_that_handed_all_on_and_is_back_shows_its_trip(tmp_path: Path, ale
         position = shown["position"]
         assert (position["quantity"], position["avg_price"]) == (0, 2.5)
         assert datetime.fromisoformat(position["closed_at"]) == START + timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("second", [2, -2])
+def test_alert_that_is_back_is_noted_once(tmp_path: Path, second: int) -> None:
+    """Spelled otherwise, beside who took over what was left of the 4 calls that it had bought first."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": loose()}}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), second, at=5, perm_id=902))
+        desk.change(lambda alerts: alerts[ROBIN].update(NVDA=record(created_at=NEWER)))
+        desk.change(lambda alerts: alerts.update(robindahood={"NVDA": loose()}))
+        before = desk.journal.frames_after(0, 1000)
+        desk.pump = desk.make_pump(desk.store)
+        desk.change(lambda alerts: alerts.update(demslayer={}))
+        assert desk.journal.frames_after(0, 1000) == before
