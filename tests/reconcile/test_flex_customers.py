@@ -23,7 +23,9 @@ from tests.support.flex_report import (
     statement,
     trade,
 )
+from tracker.core.journal_entries import LinkUp
 from tracker.gateway.flex import FlexUnreadable
+from tracker.reconcile.text import _imported
 
 TUESDAY, WEDNESDAY, THURSDAY = (date(2025, 11, day) for day in (18, 19, 20))
 OPENED = "2025-11-18T15:43:10.000000+00:00"
@@ -98,6 +100,31 @@ def test_refused_report_changes_nothing(desk: FlexDesk, columns: list[str]) -> N
     with pytest.raises(FlexUnreadable):
         desk.take_in(of_tuesday(without(*columns)))
     assert (desk.text(), desk.held()) == (text, (True, 4, 4))
+
+
+def test_accounts_of_another_login_are_left_out(desk: FlexDesk) -> None:
+    """One query covers two logins, each with a tracker: a fill counts in that of its account only."""
+    foreign = statement(trade(accountId="DU7654321"), first=TUESDAY, last=TUESDAY)
+    foreign = foreign.replace(ACCOUNT, "DU7654321")
+    ours = trade(ibExecID="a.b.2.01", tradeID="2", transactionID="106002")
+    result = desk.take_in(of_tuesday(ours), foreign)
+    assert desk.held() == (True, 4, 4)
+    answer = result.to_json()
+    assert (answer["new"], answer["foreign_accounts"]) == (1, ["DU7654321"])
+    assert "Left out, since this login never managed them: DU7654321." in _imported(answer, dry_run=False)
+
+
+def test_account_of_an_earlier_login_is_taken_in(desk: FlexDesk) -> None:
+    """The account has a new number since: what was filled under the old one is ours."""
+    desk.bought(FIRST)
+    desk.append(LinkUp(("DU7654321",), "176").arriving)
+    assert desk.take_in(of_tuesday(trade())).foreign == []
+
+
+def test_before_any_login_all_accounts_are_taken_in(tmp_path: Path) -> None:
+    with FlexDesk(tmp_path) as desk:
+        assert desk.take_in(of_tuesday(trade())).foreign == []
+        assert desk.held() == (True, 4, 4)
 
 
 def test_fill_of_evening_is_in_next_report(desk: FlexDesk) -> None:

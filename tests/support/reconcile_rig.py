@@ -227,6 +227,7 @@ def import_answer(executions: int, new: int, *closed: str) -> dict[str, Any]:
         "closed_gaps": list(closed),
         "waiting_gaps": [],
         "unknown_cancels": [],
+        "foreign_accounts": [],
         "changes_left_out": 0,
         "events": [],
         "unread_events": [],

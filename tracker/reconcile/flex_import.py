@@ -31,7 +31,7 @@ from tracker.core.journal_entries import (
 )
 from tracker.core.login_policy import kind_of
 from tracker.core.model import Contract
-from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS
+from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, LedgerState
 from tracker.gateway.flex import FlexReport, Statement
 from tracker.gateway.flex_bookings import root_of
 from tracker.gateway.flex_columns import SECTIONS, Row
@@ -73,6 +73,8 @@ class FlexImport:
     """The open gaps that are fully covered now."""
     waiting: list[date] = field(default_factory=list)
     """The open gaps that are partly covered."""
+    foreign: list[str] = field(default_factory=list)
+    """The accounts of the report that are none of the login's; their rows are left out."""
     unknown: list[Row] = field(default_factory=list)
     """The rows that cancel a trade which neither the report nor the journal has."""
     absent: tuple[str, ...] = ()
@@ -114,6 +116,7 @@ class FlexImport:
             "voided": self.voided,
             "closed_gaps": [day.isoformat() for day in self.closes],
             "waiting_gaps": [day.isoformat() for day in self.waiting],
+            "foreign_accounts": self.foreign,
             "unknown_cancels": [_cancel_json(row) for row in self.unknown],
             "changes": self.changes,
             "changes_left_out": self.more_changes,
@@ -170,9 +173,11 @@ class FlexImporter:
         self._terms: dict[int, Row] = {}
         """The journal's contracts whose terms the report leaves out."""
         absent = dict.fromkeys(name for each in report.statements for name in each.absent)
+        foreign = _foreign(journal.state, sorted({each.account for each in report.statements}))
         found = read_events(report.others)
-        events = replace(found, events=tuple(directed(journal.state, each) for each in found.events))
-        self.result = FlexImport(report.executions, absent=tuple(absent), events=events)
+        ours = (each for each in found.events if each.account not in foreign)
+        events = replace(found, events=tuple(directed(journal.state, each) for each in ours))
+        self.result = FlexImport(report.executions, foreign=foreign, absent=tuple(absent), events=events)
         self._events = EventPlan(journal.state, self.result.events.events)
 
     def batches(self) -> Iterator[list[Arriving]]:
@@ -203,6 +208,8 @@ class FlexImporter:
         self._refuse_unnamed()
         voids = []
         for cancel in _each_once(self._report.statements):
+            if cancel["accountId"] in self.result.foreign:
+                continue
             void = self._bookings.void_by(cancel)
             if void is None:
                 self.result.unknown.append(cancel)
@@ -251,6 +258,7 @@ class FlexImporter:
 
     def take(self, rows: Sequence[Row]) -> list[Arriving]:
         """Return the entries for the next rows of the report that the journal lacks."""
+        rows = [row for row in rows if row["accountId"] not in self.result.foreign]
         book = self._journal.state
         book.look_up(EXECUTIONS, [_key(row) for row in rows])
         book.look_up(EXECUTIONS, [f"{row['accountId']} {root_of(row)}" for row in rows], "root")
@@ -317,6 +325,7 @@ class FlexImporter:
         report = [
             entry
             for statement in statements
+            if statement.account not in self.result.foreign
             for entry in _proven(statement, [row for row in statement.cancels if row in unknown])
         ]
         hours = [entry for entry in report if not _Hours(known).cover(entry.account, *_span(entry))]
@@ -325,6 +334,18 @@ class FlexImporter:
         told = list(self._events.rest())
         self.result.applied = self._events.taken
         return [entry.arriving for entry in (*told, *hours, *map(DayCovered, closes))]
+
+
+def _foreign(state: LedgerState, accounts: Sequence[str]) -> list[str]:
+    """Return the accounts that no login of this journal ever managed, and of which it has no fill.
+
+    They are another login's, and perhaps counted by its tracker. Before the first login none is known.
+    """
+    link = state.get(LINKS, "last")
+    if link is None or not link.accounts:
+        return []
+    known = {*link.accounts, *(row.account for row in state.every(HOLDINGS))}
+    return [each for each in accounts if each not in known and state.get(PROOFS, each) is None]
 
 
 def hours_covered(journal: Journal) -> list[HoursCovered]:

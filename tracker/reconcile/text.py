@@ -98,6 +98,10 @@ def _imported(imported: Mapping[str, Any], *, dry_run: bool) -> list[str]:
             f"Not proven yet: {_listed(imported['waiting_gaps'])}. A report ends at 20:20 New York: import"
             " that of the next trade date, and those of all accounts, too."
         )
+    if imported["foreign_accounts"]:
+        lines += wrap(
+            f"Left out, since this login never managed them: {', '.join(imported['foreign_accounts'])}."
+        )
     for each in imported["unknown_cancels"]:
         lines += wrap(
             f"Transaction {each['transaction_id']} cancels trade {each['cancels']} of {each['contract']},"
