@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
+    BESIDE,
     START,
     SUCCESSOR,
     alert_fields,
@@ -400,3 +401,24 @@ def test_restart_keeps_what_came() -> None:
     story.restart()
     story.sell(5)
     assert (quantity(story), shown(story).open) == (0, False)
+
+
+def test_what_goes_on_and_vanishes_there_in_one_second() -> None:
+    """11 and 3 vanish from two accounts; a person says that the 11 had gone to the other account.
+
+    The broker's word about that account, of the same second, closes them there: that is the last change.
+    """
+    story = Moving(10)
+    story.sell(-3, account=OTHER_ACCOUNT, contract=STOCK)
+    story.trade(1)
+    for request, here, there in ((700, 11, 3), (710, 0, 0), (720, 0, 0)):
+        story.now += timedelta(seconds=301)
+        story.sweep(request=request)
+        story.sweep(request=request + 1, account=OTHER_ACCOUNT)
+        beside = position(1, contract=BESIDE, account=OTHER_ACCOUNT)
+        listed = position(here, contract=STOCK), position(there, contract=STOCK, account=OTHER_ACCOUNT)
+        story.snapshot(beside, *listed)
+    story.note(Source.PERSON, "adjust", KEY, "transferred", "", "", MOVED)
+    position_shown = shown(story).position
+    assert position_shown is not None
+    assert (position_shown["quantity"], position_shown["closed_by"]) == (0, "adjusted")

@@ -177,3 +177,21 @@ def test_two_accounts_vanish_in_one_second(first: str, last: str) -> None:
         day.answer({(ACC, OTHER): 1, (ACC2, OTHER): 1})
     one = day.right().alert(A)
     assert seen(one.open, one.closed_by, one.avg_price) == (False, "adjusted", 4)
+
+
+@pytest.mark.parametrize(("source", "target"), [(ACC, ACC2), (ACC2, ACC)])
+def test_what_goes_on_and_vanishes_there_in_one_second(source: str, target: str) -> None:
+    """10 @ 2 and 3 @ 1 vanish from two accounts; a person says that the 10 had gone to the other one.
+
+    The broker's word about that account, of the same second, closes them there: that is the last change.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({(ACC, OTHER): 1, (ACC2, OTHER): 1})
+    day.fill(C95, 3, 1, account=target)
+    day.fill(C95, 10, 2, account=source)
+    for _ in range(2):
+        day.wait(301)
+        day.answer({(ACC, OTHER): 1, (ACC2, OTHER): 1})
+    day.add(f.AdjustmentTold(day.now, source, 95, "transferred", None, moved_to=target))
+    one = day.right().alert(A)
+    assert seen(one.open, one.closed_by, one.avg_price) == (False, "adjusted", Decimal(23) / 13)

@@ -30,6 +30,7 @@ from tracker.core.model import (
     Value,
 )
 from tracker.core.state import (
+    ADJUSTMENTS,
     ALERTS,
     EXECUTIONS,
     HOLDINGS,
@@ -304,11 +305,11 @@ def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) 
 def _position(
     state: LedgerState, found: Sequence[tuple[Holding, AlertPosition]], closed: bool
 ) -> dict[str, Value]:
-    live = [each for each in found if each[1].quantity] or [max(found, key=lambda each: last_stand(each[1]))]
+    live = [each for each in found if each[1].quantity] or [_latest(state, found)]
     positions = [mine for _, mine in live]
     size = sum((abs(mine.quantity) for mine in positions), ZERO)
     cost = sum((abs(mine.quantity) * mine.avg_price for mine in positions), ZERO)
-    end = max((mine for _, mine in found), key=last_stand) if closed else None
+    end = positions[0] if closed else None
     return {
         "quantity": number(sum((mine.quantity for mine in positions), ZERO)),
         "avg_price": average(cost / size if size else positions[-1].avg_price),
@@ -317,6 +318,18 @@ def _position(
         "closed_by": end.closed_by if end is not None else None,
         "shared_with": sorted({name for each in live for name in shared_names(state, *each)}),
     }
+
+
+def _latest(
+    state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]
+) -> tuple[Holding, AlertPosition]:
+    """Return what changed last; in one second something goes on elsewhere before it changes there."""
+
+    def stand(each: tuple[Holding, AlertPosition]) -> tuple[datetime, str, bool]:
+        moves = state.find(ADJUSTMENTS, "contract", each[0].key.text())
+        return *last_stand(each[1]), not any(one.into and not one.undone for one in moves)
+
+    return max(found, key=stand)
 
 
 def shared_names(state: LedgerState, holding: Holding, mine: AlertPosition) -> set[str]:

@@ -224,9 +224,10 @@ def tally(folds: Sequence[Sequence[Change]]) -> dict[int, Tally]:
     """Sum up every alert over the changes of all folds, in the broker's order.
 
     Rule 1.1: those of one second, which contracts and accounts have each in their own order, by execId; what
-    the broker's word changed there by the last execution before it.
+    the broker's word changed there by the last execution before it. What goes on elsewhere leaves before that
+    is changed there.
     """
-    seconds: dict[int, list[tuple[datetime, str, int, list[Change]]]] = {}
+    seconds: dict[int, list[tuple[datetime, bool, str, int, list[Change]]]] = {}
     for number, changes in enumerate(folds):
         by_alert: dict[int, list[Change]] = {}
         for change in changes:
@@ -236,10 +237,11 @@ def tally(folds: Sequence[Sequence[Change]]) -> dict[int, Tally]:
             for when, group in groupby(own, key=lambda change: change.when):
                 of_second = list(group)
                 last = next((one.root for one in reversed(of_second) if one.root), last)
-                seconds.setdefault(alert, []).append((when, last, number, of_second))
+                stays = all(one.did is not Did.LEFT for one in of_second)
+                seconds.setdefault(alert, []).append((when, stays, last, number, of_second))
     tallies = {alert: Tally() for alert in seconds}
     for alert, each in seconds.items():
-        for *_, of_second in sorted(each, key=lambda one: one[:3]):
+        for *_, of_second in sorted(each, key=lambda one: one[:4]):
             for change in of_second:
                 tallies[alert].add(change)
     return tallies
