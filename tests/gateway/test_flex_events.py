@@ -117,6 +117,30 @@ def test_action_stands_before_the_trades_of_its_second(tmp_path: Path) -> None:
     assert event.at == datetime(2025, 11, 18, 1, 24, 59, tzinfo=UTC)
 
 
+def test_action_that_is_cancelled_and_booked_again(tmp_path: Path) -> None:
+    """A merger into 55.7915 is cancelled, and booked again with the fraction rounded up."""
+    of = {"type": "TC", "actionID": "77"}
+    new = STOCK | of | {"conid": "999", "symbol": "NEW"}
+    rows = [
+        new | {"quantity": "55.7915"},
+        STOCK | of | {"quantity": "-560"},
+        new | {"quantity": "-55.7915", "code": "Ca"},
+        new | {"quantity": "56"},
+        STOCK | of | {"quantity": "560", "code": "Ca"},
+        STOCK | of | {"quantity": "-560"},
+    ]
+    (event,) = read(tmp_path, "CorporateActions", "CorporateAction", *rows).events
+    assert (event.contract.con_id, event.quantity, event.ratio) == (4815747, Decimal(-560), Decimal("0.1"))
+    assert read(tmp_path, "CorporateActions", "CorporateAction", *rows[2:3], rows[0]).events == ()
+
+
+def test_row_alone_that_cancels_a_split(tmp_path: Path) -> None:
+    """The split is in another report: it is turned back."""
+    row = STOCK | {"type": "FS", "quantity": "-30", "code": "Ca", "actionDescription": "NVDA SPLIT 4 FOR 1"}
+    found = read(tmp_path, "CorporateActions", "CorporateAction", row)
+    assert told(found) == [(4815747, "split", Decimal(-30), Decimal("0.25"))]
+
+
 def test_spin_off_leaves_the_parent(tmp_path: Path) -> None:
     row = STOCK | {"type": "SO", "quantity": "25", "conid": "999", "actionID": "78"}
     assert told(read(tmp_path, "CorporateActions", "CorporateAction", row)) == [

@@ -10,6 +10,7 @@ Transfers into typed events. It decides nothing: the import decides what the eve
 | a split (FS, RS) of one contract | `split` | new units for one old unit, by the words `4 FOR 1` |
 | an action that takes one contract and brings another | `split`, `adjusted` | what it becomes, the ratio |
 | any other action | `adjusted` | the change |
+| rows of an action that cancel others of it | | what is left |
 | a transfer | `transferred` | the change, and the other account |
 """
 
@@ -139,7 +140,7 @@ def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
         together[row["accountId"], row.get("actionID") or f"row {number}"].append(row)
     for parts in together.values():
         cause = "split" if parts[0].get("type") in _SPLITS else "adjusted"
-        events = [_before_its_second(_event(row, cause)) for row in parts]
+        events = [_before_its_second(event) for event in _net(_event(row, cause) for row in parts)]
         gone = [each for each in events if each.quantity < 0]
         come = [each for each in events if each.quantity > 0]
         one_for_one = len(gone) == len(come) == 1
@@ -147,9 +148,21 @@ def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
             ratio = come[0].quantity / -gone[0].quantity
             yield replace(gone[0], becomes=come[0].contract, ratio=ratio)
         elif cause == "split" and len(events) == 1:
-            yield replace(events[0], ratio=_ratio_in(events[0].text))
+            each = _ratio_in(events[0].text)
+            cancels = all("Ca" in row.get("code", "").split(";") for row in parts)
+            yield replace(events[0], ratio=1 / each if each and cancels else each)
         else:
             yield from events
+
+
+def _net(events: Iterable[PositionEvent]) -> list[PositionEvent]:
+    """Return what one action does to each contract: a row may cancel another, and a third book it again."""
+    found: dict[int, PositionEvent] = {}
+    for event in events:
+        before = found.get(event.contract.con_id)
+        quantity = event.quantity + (ZERO if before is None else before.quantity)
+        found[event.contract.con_id] = replace(event, quantity=quantity)
+    return [event for event in found.values() if event.quantity]
 
 
 def _before_its_second(event: PositionEvent) -> PositionEvent:
