@@ -179,7 +179,9 @@ def test_account_that_is_not_managed_is_told_while_anything_is_held() -> None:
     """Rule 4.7: its positions are unknown, not closed; where nothing is held there is nothing to say."""
     held = HeldView(ACCOUNT, AAPL, Decimal(50), base=Decimal(50), managed=False)
     world = all_agrees().with_ledger(held=[*all_agrees().ledger.held, held])
-    assert only(world).kind is DiscrepancyKind.ACCOUNT_NOT_MANAGED
+    told = only(world)
+    assert told.kind is DiscrepancyKind.ACCOUNT_NOT_MANAGED
+    assert f"--account {ACCOUNT} --moved NEW_NUMBER`" in told.next_step
     flat = replace(held, quantity=Decimal(0), base=Decimal(0))
     assert all_agrees().with_ledger(held=[*all_agrees().ledger.held, flat]).found().discrepancies == ()
 

@@ -202,8 +202,8 @@ def _not_managed(held: HeldView) -> Discrepancy:
         DiscrepancyKind.ACCOUNT_NOT_MANAGED,
         _subject(held),
         f"the login no longer manages the account, so nothing is known of the {held.quantity} held{whose}",
-        "connect with a login that manages it; if the account has a new number, adjust its contracts with"
-        " --moved ACCOUNT",
+        "connect with a login that manages it; if the account has a new number:"
+        f" `tracker adjust {held.contract.con_id} --account {held.account} --moved NEW_NUMBER`",
     )
 
 
