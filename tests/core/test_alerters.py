@@ -40,6 +40,13 @@ def test_the_alerters_of_the_table_are_apart() -> None:
         assert not names.same(one, other)
 
 
+def test_accent_may_be_a_sign_of_its_own() -> None:
+    """macOS writes it so; the name looks the same, and is not that without the accent."""
+    names = AlerterNames()
+    assert names.same("Caf\u00e9-alerts", "Cafe\u0301")
+    assert not names.same("Caf\u00e9", "Cafe")
+
+
 def test_unlisted_alerter_keeps_its_spelling() -> None:
     """An alerter that nothing lists is known by its own spelling."""
     names = AlerterNames()

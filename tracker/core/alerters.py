@@ -7,6 +7,7 @@ It never decides which alerters exist: any other name is an alerter too, known b
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -32,7 +33,9 @@ def canonical(name: str) -> str:
     Letters and digits in lower case, without a trailing alert or alerts; a name that has nothing else, or
     no letter or digit at all, is kept so that two such names stay apart.
     """
-    letters = "".join(sign for sign in name.lower() if sign.isalnum())
+    # Some systems write an accent as a sign of its own behind its letter.
+    whole = unicodedata.normalize("NFC", name.lower())
+    letters = "".join(sign for sign in whole if sign.isalnum())
     if not letters:
         return name.strip()
     return _TRAILING_ALERTS.sub("", letters)
