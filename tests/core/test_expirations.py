@@ -28,7 +28,7 @@ from tests.support.facts import (
 )
 from tracker.core.alert_updates import ClosingPolicy
 from tracker.core.ledger import Ledger
-from tracker.core.model import Contract, End, EndOf, Notice, Source
+from tracker.core.model import Contract, End, EndOf, Notice, Source, Undecodable
 from tracker.core.state import ABSENCES, DEPARTURES
 
 EASTERN = ZoneInfo("US/Eastern")
@@ -300,6 +300,18 @@ def test_explaining_sale_replaces_the_expiration() -> None:
     story.tell(sale, source=Source.FLEX)
     assert (shown(story).open, where(story)["closed_by"]) == (False, None)
     assert where(story)["closed_at"] == "2025-11-18T16:43:00.000000+00:00"
+
+
+def test_row_that_cannot_be_read_is_no_witness() -> None:
+    story = Holder()
+    story.at(SATURDAY)
+    for _ in range(2):
+        story.note(Source.SENT, "positions")
+        unread = Undecodable("position", "odd", contract=f"{ACCOUNT} {NVDA.con_id}")
+        story.tell(unread, End(EndOf.POSITIONS, -1))
+        story.swept()
+        story.minutes(6)
+    assert (shown(story).open, held(story)) == (True, 4)
 
 
 def test_partial_sale_leaves_rest_expired() -> None:

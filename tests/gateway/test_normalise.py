@@ -375,7 +375,12 @@ def test_position_is_signed() -> None:
     assert (fact.account, fact.contract.con_id, fact.quantity) == ("DU1234567", 700100200, Decimal(-10))
     assert fact.contract.trading_class == "NVDA"
     fields[14] = ""
-    assert read(fields) == Undecodable("position", "position is not set")
+    key = "DU1234567 700100200"
+    assert read(fields) == Undecodable("position", "position is not set", contract=key)
+    for at in (3, 2):
+        fields[at] = ""
+        assert getattr(read(fields), "contract", None) == ""
+    assert read(["61", "3"]) == Undecodable("position", "it has only 2 fields")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ class Expirations:
             holding.contract.expiry is not None
             and holding.account in link.accounts
             and snapshot.rows.get(holding.key.text(), ZERO) == ZERO
+            and holding.key.text() not in snapshot.disturbed
         )
 
     def _agree(self, seen: MissingPosition, snapshot: Snapshot, holding: Holding) -> bool:

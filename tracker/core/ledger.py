@@ -335,7 +335,7 @@ class Ledger:
     def _position(self, frame: Frame, position: Position) -> None:
         self._state.put(POSITIONS, BrokerPosition(position, frame.seq, frame.received_at))
         key = ContractKey(position.account, position.contract.con_id)
-        self._positions.listed(key, position.quantity)
+        self._positions.listed(key.text(), position.quantity)
         if not self._positions.answering:
             self._differences.pushed(key, position.quantity, self._times.moment(frame))
         self._ask_again()
@@ -377,6 +377,8 @@ class Ledger:
 
     def refuse(self, frame: Frame, fact: Undecodable) -> None:
         """Keep a frame that cannot be read or decided; frames of the same execution are kept once."""
+        if fact.kind == "position":
+            self._positions.listed(fact.contract, None)
         if not self._undecodables.keep(frame.seq, fact):
             return
         what = {"kind": fact.kind, "reason": fact.reason}
@@ -401,9 +403,7 @@ class Ledger:
         return self._positions.waiting()
 
     def set_aside(self, key: ContractKey) -> None:
-        """Let the executions of a contract wait whose fold failed, so that those of other contracts need
-        not.
-        """
+        """Let the executions of a contract wait whose fold failed; those of others need not."""
         self._positions.set_aside(key)
 
     def heal(self, seq: int) -> None:

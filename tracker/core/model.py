@@ -315,6 +315,8 @@ class Undecodable(Struct, frozen=True):
     """The execId, if it could still be read."""
     live: bool = False
     """Whether it is an execution that was pushed, not listed by a sweep."""
+    contract: str = ""
+    """Of a position, account and contract, as `ContractKey.text`, if they could still be read."""
 
 
 OrderFact: TypeAlias = OrderStatus | OpenOrder | CompletedOrder

@@ -17,7 +17,8 @@ answer.
 
 An answer is used if no live execution came between request and end; if one did, the link requests positions
 again. Such a disturbed answer is used when there is no better one. An answer that came while the gateway had
-lost IBKR, or after its time-out, is never used.
+lost IBKR, or after its time-out, is never used. A row that cannot be read says nothing of its contract; if it
+is unknown which contract it was, the answer is not certain.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class _Draft:
     """Whether it is no longer waited for."""
     rows: dict[str, Decimal] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+    """The contracts of rows that could not be read; an empty text where the contract could not either."""
 
 
 class PositionSnapshots:
@@ -110,9 +113,15 @@ class PositionSnapshots:
         if self._draft is not None:
             self._draft.stale = True
 
-    def listed(self, contract: str, quantity: Decimal) -> None:
-        """Add one row of the answer; ignore a row that is pushed outside an answer."""
-        if self._draft is not None:
+    def listed(self, contract: str, quantity: Decimal | None) -> None:
+        """Add one row of the answer, without a quantity where it could not be read; ignore a row that is
+        pushed outside an answer.
+        """
+        if self._draft is None:
+            return
+        if quantity is None:
+            self._draft.unread.add(contract)
+        else:
             self._draft.rows[contract] = quantity
 
     def disturb(self, contract: str) -> None:
@@ -150,7 +159,8 @@ class PositionSnapshots:
     def _complete(self, draft: _Draft, ended: Moment) -> Snapshot:
         self.due = False
         self._disturbed = None
-        disturbed = tuple(sorted(draft.disturbed))
+        disturbed = tuple(sorted((draft.disturbed | draft.unread) - {""}))
         told = {key.split(" ")[0] for key in draft.rows}
-        certain = tuple(sorted(account for account in draft.swept if account in told))
+        swept = () if "" in draft.unread else draft.swept
+        certain = tuple(sorted(account for account in swept if account in told))
         return Snapshot(draft.asked, ended, dict(draft.rows), disturbed, draft.connection_no, certain)

@@ -169,9 +169,9 @@ class Positions:
                 self._state.put(HOLDINGS, replace(holding, baseline=Baseline.UNCONFIRMED))
         self._certainty.mistrust(began)
 
-    def listed(self, key: ContractKey, quantity: Decimal) -> None:
-        """Take one row of the answer under way."""
-        self._snapshots.listed(key.text(), quantity)
+    def listed(self, contract: str, quantity: Decimal | None) -> None:
+        """Take one row of the answer under way, as `PositionSnapshots.listed`."""
+        self._snapshots.listed(contract, quantity)
 
     def snapshot_ended(self, ended: Moment) -> bool:
         """Use the answer for what waits, if it can be used; True when it was taken."""

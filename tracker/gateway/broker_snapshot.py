@@ -14,7 +14,16 @@ from typing import Final, TypeVar
 
 from tracker.core.audit.inputs import BrokerView
 from tracker.core.journal_entries import PUSHED, ExecutionAt, Fields, Message, field_at
-from tracker.core.model import BrokerFact, CompletedOrder, Execution, Frame, OpenOrder, Position, Source
+from tracker.core.model import (
+    BrokerFact,
+    CompletedOrder,
+    Execution,
+    Frame,
+    OpenOrder,
+    Position,
+    Source,
+    Undecodable,
+)
 from tracker.gateway.ib_insync_compat import IB
 from tracker.gateway.link import LinkOptions
 from tracker.gateway.normalise import normalise
@@ -118,6 +127,9 @@ class SnapshotReader:
         disturbed = {
             (each.account, each.contract.con_id) for each in self._facts(self._live_between, Execution)
         }
+        for each in self._facts(self._rows[POSITIONS], Undecodable):
+            account, _, con_id = each.contract.partition(" ")
+            disturbed |= {(account, int(con_id))} if con_id else set()
         view = BrokerView(
             self._asked_at,
             None if positions is None else _last_of_each(positions),

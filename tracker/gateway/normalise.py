@@ -13,7 +13,7 @@ and is walked as its Decoder walks it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -100,7 +100,8 @@ def normalise(frame: Frame, login_zone: tzinfo) -> BrokerFact | None:
         reason = f"{type(error).__name__}: {error}"
     exec_id = frame.fields[reader.exec_id_at] if 0 < reader.exec_id_at < len(frame.fields) else ""
     live = frame.fields[: ExecutionAt.REQUEST + 1] == (Message.EXECUTION, str(LIVE))
-    return Undecodable(reader.kind, reason, limits.clean_text(exec_id), live)
+    contract = _key_of_position(frame.fields) if reader.kind == "position" else ""
+    return Undecodable(reader.kind, reason, limits.clean_text(exec_id), live, contract)
 
 
 @lru_cache(_NUMBERS_KEPT)
@@ -309,6 +310,15 @@ def _position(frame: Frame, login_zone: tzinfo) -> Position:
         contract=_contract(fields, 3, 11),
         quantity=_needed_number(fields[14], "position", limits.QUANTITY_DECIMALS),
     )
+
+
+def _key_of_position(fields: Sequence[str]) -> str:
+    """Return account and conid of a position that cannot be read; empty where these cannot either."""
+    try:
+        con_id = _integer(fields[3], "conid")
+        return f"{_id(fields[2], 'account')} {con_id}" if con_id else ""
+    except (_Unreadable, IndexError):
+        return ""
 
 
 def _notice(frame: Frame, login_zone: tzinfo) -> Notice:
