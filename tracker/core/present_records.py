@@ -44,7 +44,7 @@ class PresentRecords:
             self._state.put(ALERTS, replace(state, record=record, successor=None))
 
     def owner_now(self, execution: Execution, owner: AlertId) -> AlertId:
-        """Return who took over from an owner and is in the store, else the owner itself.
+        """Return who took over from an owner and is in the store, else the owner itself, by its last name.
 
         Who took over another contract takes over nothing of the execution's.
         """
@@ -63,7 +63,9 @@ class PresentRecords:
             record = there or after.record
             if row.record and record and self.among([record], row, execution) is None:
                 break
-            owner, row = new if there is not None else owner, after
+            # What is gone is known by the last name that it had: with another conid, say.
+            renamed = record is not None and row.alert == owner and _is_same(replace(record, id=new), row)
+            owner, row = new if there is not None or renamed else owner, after
         return owner
 
     def called_since(self, made: OwnershipDecision, execution: Execution, owner: AlertId) -> AlertId:
@@ -122,3 +124,7 @@ class PresentRecords:
         there = records_like(self._candidates(execution), gone.alert, [execution.contract], self._names)
         named = contracts_named(self._state, execution.account, gone, there)
         return same_alert_among(there, gone, [execution.contract, *named])
+
+
+def _is_same(record: Alert, gone: AlertState) -> bool:
+    return same_alert_among([record], gone) is not None
