@@ -195,3 +195,13 @@ def test_what_goes_on_and_vanishes_there_in_one_second(source: str, target: str)
     day.add(f.AdjustmentTold(day.now, source, 95, "transferred", None, moved_to=target))
     one = day.right().alert(A)
     assert seen(one.open, one.closed_by, one.avg_price) == (False, "adjusted", Decimal(23) / 13)
+
+
+def test_split_told_before_a_merger_of_the_same_second() -> None:
+    """2 short are split 2 for 1, and then 10 of another contract become 5 of it: 1 is held, not 6."""
+    new = Contract(8, "TSLB")
+    day = bought_ten()
+    day.fill(new, -2)
+    day.add(f.AdjustmentTold(day.now, ACC, 8, "split", None, ratio=Decimal(2)))
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None, becomes=new, ratio=Decimal("0.5")))
+    assert day.right().positions[ACC, 8] == 1

@@ -15,6 +15,9 @@ from typing import Final
 from tests.sim.rules_oracle.facts import AccountContract, OrderKey
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
+Since = tuple[datetime, int]
+"""The host's time, and how much had arrived by then."""
+FIRST: Final[Since] = (BEGINNING, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Adjustment:
     """Counts what had arrived when it was made."""
     heard: int = 0
     """The same without what a sweep under way had brought: that is held against no balance before its end."""
-    known_at: datetime = BEGINNING
+    known_since: Since = FIRST
     """When the answer that shows it was asked, or it was told: within a second what was known first stands
     first."""
 
@@ -122,7 +125,7 @@ class Unexplained:
     """Counts what had arrived by then."""
     vanished: bool
     after_gap: bool
-    asked_at: datetime
+    known_since: Since
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +134,4 @@ class Unsettled:
 
     place: Place
     held: Decimal
-    known_at: datetime
+    known_since: Since

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from tests.sim.rules_oracle.entries import BEGINNING, Adjustment, Decision, Place, Unsettled
+from tests.sim.rules_oracle.entries import FIRST, Adjustment, Decision, Place, Since, Unsettled
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.tallies import Change
@@ -53,7 +53,7 @@ class Arrival(NamedTuple):
     """Of alerts that had sold a part of it."""
     made: int = 0
     """Counts what had arrived when it was told."""
-    known_at: datetime = BEGINNING
+    known_since: Since = FIRST
 
     @property
     def time(self) -> datetime:

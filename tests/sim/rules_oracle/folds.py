@@ -67,7 +67,8 @@ class Folds:
     def moved_in(self, holding: AccountContract) -> list[MovedIn]:
         """Return what came from other accounts and contracts."""
         return [
-            MovedIn(one.time, _sum(one.lots), one.made, one.known_at) for one in self._incoming(holding, True)
+            MovedIn(one.time, _sum(one.lots), one.made, one.known_since[0])
+            for one in self._incoming(holding, True)
         ]
 
     def _incoming(self, holding: AccountContract, settled: bool) -> list[Arrival]:
@@ -94,7 +95,7 @@ class Folds:
     def _given(self, holding: AccountContract, settled: bool, incoming: list[Arrival]) -> Given:
         source, moved = (
             self._source,
-            [MovedIn(one.time, _sum(one.lots), one.made, one.known_at) for one in incoming],
+            [MovedIn(one.time, _sum(one.lots), one.made, one.known_since[0]) for one in incoming],
         )
         return Given(
             holding,

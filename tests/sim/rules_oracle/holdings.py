@@ -284,7 +284,9 @@ class Holdings:
             instead=() if inferred is None else (inferred,),
             made=self._arrived if inferred is None else inferred.made,
             heard=self._heard(touched) if inferred is None else inferred.heard,
-            known_at=event.at if seen is None or event.time is not None else _known_at(seen),
+            known_since=(
+                (event.at, self._arrived) if seen is None or event.time is not None else seen.known_since
+            ),
         )
         self._adjustments.insert(at, told)
         if (there := self._brought(told)) is not None:
@@ -333,7 +335,8 @@ class Holdings:
             return None
         time = max([last.second or last.asked_at, *(fact.time for fact in facts)])
         place = Place(time, frozenset(fact.key for fact in self._facts if fact.booked_no < last.asked_no))
-        return Unexplained(ZERO, -ours, place, time, last.ended_at, self._arrived, True, False, last.asked_at)
+        since = last.asked_at, last.asked
+        return Unexplained(ZERO, -ours, place, time, last.ended_at, self._arrived, True, False, since)
 
     def _now(self, holding: AccountContract, event: AdjustmentTold) -> datetime:
         times = [fact.time for fact in self._facts if fact.order.holding == holding]
@@ -361,7 +364,7 @@ class Holdings:
         moved = self._moved_in(holding) if moved is None else moved
         adjusted = min((one.heard for one in self.touching(holding)), default=None)
         scaled = [
-            Scaled(one.place, one.ratio, one.known_at)
+            Scaled(one.place, one.ratio, one.known_since[0])
             for one in self.adjustments(holding)
             if one.ratio is not None and one.target is None
         ]
@@ -383,7 +386,7 @@ class Holdings:
 
     def unsettled(self, holding: AccountContract) -> Unsettled | None:
         waiting = self.unexplained.get(holding)
-        return Unsettled(waiting.place, waiting.held, waiting.asked_at) if waiting is not None else None
+        return Unsettled(waiting.place, waiting.held, waiting.known_since) if waiting is not None else None
 
     # How
 
@@ -442,7 +445,7 @@ class Holdings:
                     amount=seen.difference,
                     made=self._arrived,
                     heard=self._arrived,
-                    known_at=seen.asked_at,
+                    known_since=seen.known_since,
                 )
             )
             del self.unexplained[holding]
@@ -455,12 +458,12 @@ class Holdings:
         # It is compared with all that is known by its end, also with what was told while it was under way.
         told = self.touching(holding)
         time = max([asked, *(fact.time for fact in facts), *(one.place.time for one in told)])
-        known_at = max([answer.asked_at, *(one.known_at for one in told)])
+        since = max([(answer.asked_at, answer.asked), *(one.known_since for one in told)])
         place = Place(time, self._known())
         after_gap = self._openings.after_gap
         vanished = not held and bool(ours)
         return Unexplained(
-            held, held - ours, place, time, event.at, self._arrived, vanished, after_gap, known_at
+            held, held - ours, place, time, event.at, self._arrived, vanished, after_gap, since
         )
 
     def _today(self, event: PositionsAnswered) -> datetime:
@@ -489,7 +492,3 @@ class Holdings:
             self.unexplained[holding] = replace(seen, difference=left)
         else:
             del self.unexplained[holding]
-
-
-def _known_at(seen: Unexplained | Adjustment) -> datetime:
-    return seen.known_at if isinstance(seen, Adjustment) else seen.asked_at

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 
-from tests.sim.rules_oracle.entries import BEGINNING, Adjustment, Decision, Kind, Unsettled
+from tests.sim.rules_oracle.entries import BEGINNING, FIRST, Adjustment, Decision, Kind, Since, Unsettled
 from tests.sim.rules_oracle.facts import ZERO, Fact, OrderKey
 from tests.sim.rules_oracle.folded import Arrival, Folded, Given, Kept, Lot
 from tests.sim.rules_oracle.names import Reference
@@ -64,7 +64,7 @@ class _Fold:
         ]
         if self._given.unsettled is not None:
             steps.append((self._given.unsettled.place.time, self._given.unsettled))
-        waiting = sorted(steps, key=lambda step: (step[0], _known_at(step[1])))
+        waiting = sorted(steps, key=lambda step: (step[0], _known(step[1])))
         by_second = sorted(self._given.facts, key=lambda fact: fact.time)
         for second, group in groupby(by_second, key=lambda fact: fact.time):
             while waiting and waiting[0][0] < second:
@@ -444,8 +444,8 @@ class _Fold:
                 )
             lot.owners = {}
             lot.quantity = ZERO
-        known_at = BEGINNING if adjustment.place.known is None else adjustment.known_at
-        arrival = Arrival(adjustment.place, moved, adjustment.cause, kept, adjustment.made, known_at)
+        known = FIRST if adjustment.place.known is None else adjustment.known_since
+        arrival = Arrival(adjustment.place, moved, adjustment.cause, kept, adjustment.made, known)
         self._out.outgoing.append((adjustment.target, arrival))
 
     def _note(
@@ -486,8 +486,6 @@ class _Fold:
             self._closes[alert] = self._index, self._now
 
 
-def _known_at(step: Step) -> datetime:
+def _known(step: Step) -> Since:
     """Return when something became known: within a second what was known first stands first."""
-    if isinstance(step, Decision):
-        return step.at
-    return BEGINNING if isinstance(step, Arrival) else step.known_at
+    return (step.at, 0) if isinstance(step, Decision) else step.known_since
