@@ -60,7 +60,7 @@ class Differences:
         self._state = state
         self._zone = zone
         self._positions = positions
-        self._pushed: dict[ContractKey, Decimal] = {}
+        self._pushed: dict[ContractKey, tuple[Decimal, datetime]] = {}
         """Positions that were pushed since the last answer and are not judged yet."""
         self._reasons: list[str] = []
 
@@ -321,7 +321,7 @@ class Differences:
 
         One that may lack the newest execution is judged after a sweep.
         """
-        self._pushed[key] = quantity
+        self._pushed[key] = (quantity, now.time)
         self._judge_pushed(key, now)
 
     def judge_pushed(self, now: Moment) -> None:
@@ -330,12 +330,20 @@ class Differences:
             self._judge_pushed(key, now)
 
     def _judge_pushed(self, key: ContractKey, now: Moment) -> None:
+        quantity, at = self._pushed[key]
         holding = self._state.get(HOLDINGS, key.text())
-        if holding is not None and self._may_lack_newest(holding, now):
+        # Of a contract that was never traded the first execution may be under way.
+        new = now.time - at < ASK_AFTER if holding is None else self._may_lack_newest(holding, now)
+        if new:
             return
-        quantity = self._pushed.pop(key)
-        if holding is not None and holding.held != quantity:
+        del self._pushed[key]
+        if quantity != (self._listed_last(key) if holding is None else holding.held):
             self._reasons.append("a position was pushed that no execution explains")
+
+    def _listed_last(self, key: ContractKey) -> Decimal:
+        """Return what the last certain answer listed of a contract."""
+        row = self._state.get(ANSWERS, key.account)
+        return ZERO if row is None or row.newest is None else row.newest.rows.get(key.text(), ZERO)
 
     def _may_lack_newest(self, holding: Holding, now: Moment) -> bool:
         if self._positions.waits(holding.key):
