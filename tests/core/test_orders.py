@@ -247,6 +247,13 @@ def test_pending_fee_holds_up_no_fill() -> None:
     assert (news(story)["commission"], totals.totals.fees_pending) == (2.6, 0)
 
 
+def test_pending_fee_takes_no_known_one_back() -> None:
+    """The broker repeats a report with -1 or without a value: what was known stays."""
+    story = Story()
+    story.tell(execution(exec_id(1), 4), fee(exec_id(1), "1.3", "20"), fee(exec_id(1), None))
+    assert (news(story)["commission"], news(story)["realized_pnl"]) == (1.3, 20)
+
+
 def test_fees_are_summed_and_replaced() -> None:
     """Fees of an order are summed and a changed one replaces."""
     story = opened()

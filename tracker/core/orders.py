@@ -109,7 +109,10 @@ class Orders:
     def fee(self, fee: CommissionReport) -> list[BookedExecution]:
         """Keep a fee; return the executions whose order it changed."""
         before = self._state.get(FEES, fee.exec_id)
-        if before == fee:
+        # "Not known yet" takes nothing back that was known.
+        if before is not None and (
+            before == fee or (fee.commission is None and before.commission is not None)
+        ):
             return []
         self._state.put(FEES, fee)
         changed = [row for row in self._state.find(EXECUTIONS, "exec_id", fee.exec_id) if row.counted]
