@@ -64,6 +64,28 @@ def test_merger_into_what_the_broker_lists_nowhere() -> None:
     assert (quantity(story), shown(story).open) == (0, False)
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["in one report", "in two"])
+def test_merger_into_what_became_another_one(together: bool) -> None:
+    """10 became 5 of a contract, and these 5 of a third one, which is all that the broker lists by now."""
+    third = replace(NEW, con_id=702, symbol="NVDC", local_symbol="NVDC")
+    story = Held(10)
+    for _ in range(2):
+        story.answer_with(position(5, contract=third), after=400)
+    assert quantity(story) == 0
+    at = START + timedelta(minutes=2)
+    first = event("adjusted", -10, becomes=NEW, ratio=Decimal("0.5"), day=at.date(), at=at)
+    later = at + timedelta(minutes=1)
+    renamed = dataclasses.replace(
+        event("adjusted", -5, becomes=third, ratio=Decimal(1), day=later.date(), at=later), contract=NEW
+    )
+    if together:
+        assert len(taken_in(story, first, renamed)) == 2
+    else:
+        assert len(taken_in(story, first)) == len(taken_in(story, renamed)) == 1
+    assert (held(story), held(story, 701), held(story, 702), quantity(story)) == (0, 0, 5, 5)
+    assert taken_in(story, first, renamed) == []
+
+
 def test_part_that_was_transferred() -> None:
     story = Held(10)
     story.answer(6)

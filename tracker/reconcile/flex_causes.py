@@ -193,6 +193,8 @@ def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdju
     text, key = _text(event), _key(event)
     waiting = _unexplained(state, key, event.day)
     into = _into(state, event)
+    if waiting is not None and (_is_moved(state, event) or (not into and _goes_on(state, event))):
+        return
     if waiting is not None and into and waiting.amount == event.quantity and not waiting.listed:
         yield FlexAdjustment(key, event.cause, str(event.ratio), text, into)
         return
@@ -226,6 +228,24 @@ def _into(state: LedgerState, event: PositionEvent) -> str:
     into = _into_key(event)
     known = state.get(POSITIONS, into) is not None or state.get(HOLDINGS, into) is not None
     return into if known and not leads_to(state, into, _key(event)) else ""
+
+
+def _is_moved(state: LedgerState, event: PositionEvent) -> bool:
+    """Return whether a person or a report said already which contract it became."""
+    rows = state.find(ADJUSTMENTS, "contract", _key(event))
+    return any(row.into and row.into == _into_key(event) and not row.undone for row in rows)
+
+
+def _goes_on(state: LedgerState, event: PositionEvent) -> bool:
+    """Return whether a position became, at its own time, a contract that the broker lists no more: what that
+    one became is perhaps in another event.
+    """
+    if event.becomes is None or event.ratio is None or event.at is None:
+        return False
+    if leads_to(state, _into_key(event), _key(event)):
+        return False
+    past = PositionHistory(state, _key(event))
+    return past.is_known and past.fit(event.at, event.quantity, leaves=True) is not None
 
 
 def _unexplained(state: LedgerState, key: str, day: date | None) -> Difference | None:
