@@ -96,6 +96,29 @@ def test_undone_assignment_of_an_order_of_which_nothing_was_taken_over() -> None
     assert (position["quantity"], position["avg_price"]) == (3, 3)
 
 
+def test_undone_assignment_goes_to_who_stood_in_and_is_gone() -> None:
+    """All of an order was sold when a successor took over 2. The order's next 4 are the successor's.
+
+    They are given to another alert; the successor is gone, and that is taken back: it has them again.
+    """
+    other = ALERT._replace(alerter="demslayer")
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=5, perm_id=189))
+    story.tell(execution(exec_id(3), 2, at=6, perm_id=190))
+    story.created[SUCCESSOR] = 300
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    story.tell(execution(exec_id(4), 4, at=9))
+    assert quantity(story, SUCCESSOR) == 6
+    story.created[other] = 0
+    assign(story, 4, other)
+    seq = story.seq
+    assert (quantity(story, SUCCESSOR), quantity(story, other)) == (2, 4)
+    del story.created[SUCCESSOR]
+    story.note(Source.STORE, "gone", *alert_fields(SUCCESSOR))
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, exec_id(4))
+    assert (quantity(story, SUCCESSOR), quantity(story, other)) == (6, 0)
+
+
 def test_undone_assignment_of_what_was_nobodys() -> None:
     story = Held(10, unmatched)
     fill = exec_id(101)

@@ -321,7 +321,10 @@ class Ownership:
             return None
         self._records.remember(booked.execution, alert)
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
-        before = order.match.alerts if isinstance(order.match, Matched) else ()
+        # Who stood in for an owner that is gone had the lots, and gets them back.
+        mine = order.match.alerts if isinstance(order.match, Matched) else ()
+        now = partial(self._records.owner_now, booked.execution)
+        before = tuple({now(owner): rule for owner, rule in mine}.items())
         kind = OwnershipKind.ASSIGNED
         ruling = Ruling(order.contract, kind, match.alerts, order.order, before=before, was=order.match)
         place = self._log.make(frame, ruling, self.skew)
