@@ -105,7 +105,9 @@ def test_name_of_one_ticker_says_so() -> None:
     assert names.fixed_symbol("demslayer") == ""
 
 
-@pytest.mark.parametrize("spelling", ["BRK B", "BRK.B", "BRK/B", "BRK-B", "BRKB", "brk.b", "  BRK  B "])
+@pytest.mark.parametrize(
+    "spelling", ["BRK B", "BRK.B", "BRK/B", "BRK-B", "BRKB", "brk.b", "  BRK  B ", "$BRK.B"]
+)
 def test_share_class_spellings_are_one_ticker(spelling: str) -> None:
     """Every spelling of a share class is one ticker."""
     assert symbol_key(spelling) == "BRKB"

@@ -43,8 +43,8 @@ def canonical(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def symbol_key(symbol: str) -> str:
-    """Reduce a ticker to what its spellings share: `brk.b`, `BRK/B`, `BRK-B`, `BRKB`, IBKR's `BRK B`."""
-    return "".join(sign for sign in symbol.upper() if sign not in ".-/" and not sign.isspace())
+    """Reduce a ticker to what spellings share: `brk.b`, `BRK/B`, `BRK-B`, `$BRKB`, IBKR's `BRK B`."""
+    return "".join(sign for sign in symbol.upper() if sign not in "$.-/" and not sign.isspace())
 
 
 class AlerterNames:

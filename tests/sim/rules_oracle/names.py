@@ -54,8 +54,8 @@ class Alerters:
 
 @cache
 def ticker_key(ticker: str) -> str:
-    """Rule 2.5: `.`, `-`, `/`, space or nothing stand between the parts of a ticker."""
-    return re.sub(r"[.\-/ ]", "", ticker.upper())
+    """Rule 2.5: `.`, `-`, `/`, space or nothing stand between a ticker's parts; people write `$` first."""
+    return re.sub(r"[$.\-/ ]", "", ticker.upper())
 
 
 def osi(contract: Contract) -> tuple[str, str] | None:
