@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.facts import ACCOUNT, START, Story, held, position, quantity, shown
+from tests.support.facts import ACCOUNT, BESIDE, START, Story, held, position, quantity, shown
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.journal_entries import AdjustmentTold, FlexAdjustment, PositionChanged, Undone
 from tracker.core.model import Source
@@ -84,6 +84,19 @@ def test_merger_into_what_became_another_one(together: bool) -> None:
         assert len(taken_in(story, first)) == len(taken_in(story, renamed)) == 1
     assert (held(story), held(story, 701), held(story, 702), quantity(story)) == (0, 0, 5, 5)
     assert taken_in(story, first, renamed) == []
+
+
+def test_contained_event_of_another_contract_holds_up_none() -> None:
+    """What an answer contains is taken from the newest on, but only of the contracts that it is about."""
+    third = replace(NEW, con_id=702, symbol="NVDC", local_symbol="NVDC")
+    story = Held(10)
+    story.answer_with(position(5, contract=third), position(1, contract=BESIDE), after=400)
+    at = START + timedelta(minutes=2)
+    came = dataclasses.replace(event("transferred", 1, at=START + timedelta(minutes=1)), contract=BESIDE)
+    first = event("adjusted", -10, becomes=NEW, ratio=Decimal("0.5"), at=at)
+    renamed = event("adjusted", -5, becomes=third, ratio=Decimal(1), at=at + timedelta(minutes=1))
+    assert len(taken_in(story, came, first, dataclasses.replace(renamed, contract=NEW))) == 2
+    assert (held(story, 702), quantity(story)) == (5, 5)
 
 
 def test_part_that_was_transferred() -> None:

@@ -63,10 +63,11 @@ class EventPlan:
 
     def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield the entries that come before an execution at that moment."""
-        while self._unshown and (event := self._unshown[0]).at is not None and event.at < at:
-            if self._is_contained(event):
-                return  # The quantity held then is known once all later executions are.
-            yield from self._decide(self._unshown.pop(0))
+        for event in list(self._unshown):
+            # Where an answer contains it, the quantity held then is known once all later executions are.
+            if event.at is not None and event.at < at and not self._is_contained(event):
+                self._unshown.remove(event)
+                yield from self._decide(event)
 
     def booked(self, key: str, at: datetime, signed: Decimal) -> None:
         """Add an execution that the journal lacks, or a void."""
@@ -75,10 +76,12 @@ class EventPlan:
 
     def rest(self) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield the remaining entries, after all executions were received."""
-        while self._unshown and not self._is_contained(self._unshown[0]):
-            yield from self._decide(self._unshown.pop(0))
+        contained = [event for event in self._unshown if self._is_contained(event)]
+        for event in self._unshown:
+            if event not in contained:
+                yield from self._decide(event)
         # The quantity held after them is known, so go from the newest to the oldest.
-        for event in reversed(self._unshown):
+        for event in reversed(contained):
             yield from self._decide(event)
         self._unshown = []
         self.taken += self._shown
