@@ -147,6 +147,21 @@ def test_late_match_stands_behind_what_waits_to_be_folded() -> None:
     assert [place.time for _, place in places(story)] == [START + timedelta(seconds=15)] * 2
 
 
+def test_late_match_gives_what_waits_in_the_second_of_its_place() -> None:
+    """6 of :42 are nobody's. 1 more of their order and second waits for its sweep's end, and is known as the
+    alert is found: all 7 are the alert's once the sweep ends.
+    """
+    story = DatedStory(unmatched)
+    story.created[ALERT] = -15
+    story.tell(execution(exec_id(1), 6, at=42, perm_id=2))
+    story.note(Source.SENT, "executions", "900", ACCOUNT)
+    story.tell(execution(exec_id(2), 1, at=42, perm_id=2, request_id=900))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    story.tell(End(EndOf.EXECUTIONS, 900))
+    assert quantity(story) == 7
+
+
 def test_execution_of_the_creations_second_stands_behind_it() -> None:
     """Swept: bought 3 at :10, sold 3 at :15, in whose second the alert was created: it had the 3."""
     story = DatedStory()

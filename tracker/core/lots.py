@@ -306,6 +306,9 @@ def stands_behind(movement: Movement, holding: Holding) -> bool:
     last = second_of(holding.last.time)
     if movement.second != last:
         return movement.second > last
+    if movement.moment.seq < holding.last.seq:
+        # It was known as a decision of its second was made, and waited.
+        return False
     if not holding.tail:
         # A decision alone, or folded by an older version: what is newer than its frame comes after it.
         return movement.moment.seq > holding.last.seq
