@@ -217,6 +217,19 @@ def test_assigned_lots_take_their_time_along() -> None:
     assert ((shown(story).position or {})["opened_at"], quantity(story)) == (opened, 5)
 
 
+def test_late_match_has_all_that_was_opened_in_the_second_of_its_close() -> None:
+    """4 are sold, and in that second an order sells 3 and 1 more: matched later, the alert is short 4."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 4, at=0))
+    story.tell(execution(exec_id(2), -4, at=60, perm_id=2))
+    story.decide = unmatched
+    story.tell(execution(exec_id(3), -3, at=60, perm_id=9), execution(exec_id(4), -1, at=60, perm_id=9))
+    assert quantity(story) == 0
+    story.decide = matched(ALERT)
+    rematch(story, 3)
+    assert (quantity(story), held(story)) == (-4, -4)
+
+
 def test_late_match_has_what_its_own_close_opened() -> None:
     """5 bought are matched late; 3 sold before, reported later, are the alert's too: it closes, and has 2."""
     story = Story(unmatched)

@@ -260,10 +260,11 @@ class LotChanges:
 
     def _own(self, order: str, owners_of: Callable[[Lot], tuple[AlertId, ...]]) -> Mapping[str, Decimal]:
         given: dict[str, Decimal] = {}
-        for at, lot in enumerate(self.lots):
-            if lot.order != order or not order or lot.part is not None:
-                continue
-            owners = owners_of(lot)
+        of_order = [
+            (at, lot) for at, lot in enumerate(self.lots) if order and lot.order == order and lot.part is None
+        ]
+        # What is wanted of each is known before any is given: that opens a closed record again.
+        for at, lot, owners in [(at, lot, owners_of(lot)) for at, lot in of_order]:
             if owners == lot.owners:
                 continue
             after = replace(lot, owners=owners)
