@@ -89,6 +89,7 @@ ELSEWHERE: Final = {
         ("store", "store create", "store free", "store free 1", "store free box-2", "store seats"),
         "tests/cli/test_store_commands.py, on a server",
     ),
+    "adjust 1 --account 1 --moved NEW_NUMBER": "tests/daemon/test_unexplained_positions.py",
     "mirror": "tests/mirror",
     "flex fetch": "tests/daemon/test_flex_fetch.py, beside a local service",
     "status": "tests/cli/test_tables.py, beside a tracker that runs",
