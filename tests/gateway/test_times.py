@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.gateway.times import ZONE_NAMES, execution_time, received_time, zone_named
+from tracker.gateway.times import ZONE_NAMES, execution_time, zone_named
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -86,16 +86,16 @@ def test_hour_that_is_there_twice(text: str, zone: str, first: datetime) -> None
     """Summer time ends: the reading that is nearer to the receipt is meant, whatever some minutes' skew."""
     login = ZoneInfo(zone)
     for minutes in (-20, 0, 1, 29):
-        assert received_time(text, login, first + timedelta(minutes=minutes)) == first
+        assert execution_time(text, login, first + timedelta(minutes=minutes)) == first
         second = first + timedelta(hours=1)
-        assert received_time(text, login, second + timedelta(minutes=minutes)) == second
-    assert received_time(text, login, first + timedelta(hours=8)) == first + timedelta(hours=1)
+        assert execution_time(text, login, second + timedelta(minutes=minutes)) == second
+    assert execution_time(text, login, first + timedelta(hours=8)) == first + timedelta(hours=1)
 
 
 def test_hour_that_is_not_there_is_read_once() -> None:
     """Summer time begins: no clock shows 02:30, and its two readings are not told apart by the receipt."""
     for minutes in (-90, 0, 90):
         received = datetime(2026, 3, 8, 7, 30, tzinfo=UTC) + timedelta(minutes=minutes)
-        read = received_time("20260308 02:30:00 US/Eastern", NEW_YORK, received)
+        read = execution_time("20260308 02:30:00 US/Eastern", NEW_YORK, received)
         assert read == datetime(2026, 3, 8, 7, 30, tzinfo=UTC)
-    assert received_time("never", NEW_YORK, received) is None
+    assert execution_time("never", NEW_YORK, received) is None

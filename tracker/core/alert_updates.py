@@ -321,15 +321,19 @@ def _position(
 
 
 def _latest(
-    state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]
+    state: LedgerState, found: Sequence[tuple[Holding, AlertPosition]]
 ) -> tuple[Holding, AlertPosition]:
-    """Return what changed last; in one second something goes on elsewhere before it changes there."""
+    """Return what changed last; within a second, what moved elsewhere changed before what is there."""
+    newest = max(last_stand(mine) for _, mine in found)
+    latest = [each for each in found if last_stand(each[1]) == newest]
+    if len(latest) == 1:
+        return latest[0]
 
-    def stand(each: tuple[Holding, AlertPosition]) -> tuple[datetime, str, bool]:
-        moves = state.find(ADJUSTMENTS, "contract", each[0].key.text())
-        return *last_stand(each[1]), not any(one.into and not one.undone for one in moves)
+    def stays(holding: Holding) -> bool:
+        moves = state.find(ADJUSTMENTS, "contract", holding.key.text())
+        return not any(one.into and not one.undone for one in moves)
 
-    return max(found, key=stand)
+    return next((each for each in latest if stays(each[0])), latest[0])
 
 
 def shared_names(state: LedgerState, holding: Holding, mine: AlertPosition) -> set[str]:

@@ -52,7 +52,7 @@ from tracker.core.model import (
     Undecodable,
     correction_version,
 )
-from tracker.gateway.times import received_time
+from tracker.gateway.times import execution_time
 
 EXECUTION_FIELDS: Final = 31
 """execDetails at server versions 136 to 177; later ones append."""
@@ -209,7 +209,7 @@ def _execution(frame: Frame, login_zone: tzinfo) -> Execution:
     if quantity < 0 or (quantity == 0 and correction_version(exec_id) <= 1):
         raise _Unreadable(f"quantity is not positive: {limits.quoted(fields[19])}")
     request_id = _integer(fields[ExecutionAt.REQUEST], "request id")
-    time = received_time(fields[ExecutionAt.TIME], login_zone, frame.received_at)
+    time = execution_time(fields[ExecutionAt.TIME], login_zone, frame.received_at)
     return Execution(
         exec_id=exec_id,
         account=_id(fields[ExecutionAt.ACCOUNT], "account"),

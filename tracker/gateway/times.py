@@ -158,40 +158,43 @@ def zone_named(name: str) -> tzinfo | None:
         return None
 
 
-@lru_cache(maxsize=1024)
-def execution_time(text: str, login_zone: tzinfo, fold: int = 0) -> datetime | None:
+def execution_time(text: str, login_zone: tzinfo, received_at: datetime | None = None) -> datetime | None:
     """Read an execution time into aware UTC; None where the text cannot be read.
 
-    `fold` is 1 for the second of two equal hours, when summer time ends.
+    When summer time ends, an hour is there twice: the one nearer to its receipt is meant, else the first.
 
     Forms, as recorded: `20230224  12:04:56` is in the zone of the TWS login, which only the caller knows;
     `20231116-12:15:35` is UTC; a zone after either form overrides that; a bare number counts from the epoch.
     """
+    first, second = _readings(text, login_zone)
+    if first is None or second is None or received_at is None:
+        return first
+    return second if received_at - first > second - received_at else first
+
+
+@lru_cache(maxsize=1024)
+def _readings(text: str, login_zone: tzinfo) -> tuple[datetime | None, datetime | None]:
+    """Return the time, and a second one where its hour is there twice."""
     match = _TIME.fullmatch(text.strip())
     if match is None:
-        return _epoch_time(text.strip())
+        return _epoch_time(text.strip()), None
     year, _, month, day, separator, hour, minute, second, fraction, zone_text = match.groups()
     unnamed = UTC if separator == "-" else login_zone
     zone = zone_named(zone_text) if zone_text else unnamed
     if zone is None:
-        return None
+        return None, None
     microsecond = int(fraction[:6].ljust(6, "0")) if fraction else 0
     try:
         local = datetime(
-            int(year), int(month), int(day), int(hour), int(minute), int(second), microsecond, zone, fold=fold
+            int(year), int(month), int(day), int(hour), int(minute), int(second), microsecond, zone
         )
-        moment = local.astimezone(UTC)
+        moment, later = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
     except (ValueError, OverflowError):
-        return None
-    return moment if is_plausible(moment) else None
-
-
-def received_time(text: str, login_zone: tzinfo, received_at: datetime) -> datetime | None:
-    """Read an execution time; of two equal hours, when summer time ends, the one nearer to its receipt."""
-    time, later = execution_time(text, login_zone), execution_time(text, login_zone, 1)
-    if time is None or later is None or later <= time:
-        return time
-    return later if received_at - time > later - received_at else time
+        return None, None
+    if not is_plausible(moment):
+        return None, None
+    # In the hour that is left out when summer time begins, the second reading is the earlier one.
+    return moment, later if later > moment else None
 
 
 def _epoch_time(text: str) -> datetime | None:

@@ -15,6 +15,7 @@ report, or one imported twice, changes nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -49,25 +50,27 @@ class EventPlan:
         by_time = sorted(events, key=lambda event: event.at or _LONG_AGO)
         self._shown = [(event, entry) for event in by_time for entry in _explanations(state, event)]
         known = [event for event, _ in self._shown]
-        self._unshown = [event for event in by_time if event not in known and self._may_count(event)]
-        for event in self._unshown:
+        unshown = [event for event in by_time if event not in known and self._may_count(event)]
+        for event in unshown:
             for key in (_key(event), _into_key(event)):
                 self._pasts.setdefault(key, PositionHistory(state, key))
+        # Where an answer contains an event, the quantity held then is known once all executions are.
+        self._last = [event for event in unshown if self._is_contained(event)]
+        """Those to be decided after all executions of the report."""
+        self._due = deque(event for event in unshown if not self._is_contained(event))
+        """Those to be decided before the first execution that is newer, oldest first."""
         self.taken: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = []
         """The events that are to be journalled so far."""
 
     @property
     def waits(self) -> bool:
         """Whether an undecided event needs the executions."""
-        return bool(self._unshown)
+        return bool(self._due or self._last)
 
     def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield the entries that come before an execution at that moment."""
-        for event in list(self._unshown):
-            # Where an answer contains it, the quantity held then is known once all later executions are.
-            if event.at is not None and event.at < at and not self._is_contained(event):
-                self._unshown.remove(event)
-                yield from self._decide(event)
+        while self._due and (event := self._due[0]).at is not None and event.at < at:
+            yield from self._decide(self._due.popleft())
 
     def booked(self, key: str, at: datetime, signed: Decimal) -> None:
         """Add an execution that the journal lacks, or a void."""
@@ -76,14 +79,11 @@ class EventPlan:
 
     def rest(self) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield the remaining entries, after all executions were received."""
-        contained = [event for event in self._unshown if self._is_contained(event)]
-        for event in self._unshown:
-            if event not in contained:
-                yield from self._decide(event)
+        while self._due:
+            yield from self._decide(self._due.popleft())
         # The quantity held after them is known, so go from the newest to the oldest.
-        for event in reversed(contained):
-            yield from self._decide(event)
-        self._unshown = []
+        while self._last:
+            yield from self._decide(self._last.pop())
         self.taken += self._shown
         yield from (entry for _, entry in self._shown)
 
