@@ -417,11 +417,11 @@ def test_undo_names_what_it_takes_back(table: Table) -> None:
     assert undoing(table.journal, seq).entries == (Undone(int(seq)),)
     (row,) = table.journal.state.find(ADJUSTMENTS, "name", seq)
     assert adjustment_json(row)["what"] == (
-        f"units became 4 for 1 (split); `tracker undo {seq}` takes it back"
+        f"units were exchanged 4 for 1 (split); `tracker undo {seq}` takes it back"
     )
     table.note(Source.PERSON, *Undone(int(seq)).fields)
     (row,) = table.journal.state.find(ADJUSTMENTS, "name", seq)
-    assert adjustment_json(row)["what"] == "units became 4 for 1 (split), taken back"
+    assert adjustment_json(row)["what"] == "units were exchanged 4 for 1 (split), taken back"
     with pytest.raises(CommandError, match="was taken back before"):
         undoing(table.journal, seq)
 

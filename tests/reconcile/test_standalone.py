@@ -130,15 +130,20 @@ def test_agreement_is_exit_0(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+async def changed_while_stopped(rig: Rig) -> None:
+    """Buy 4, stop the tracker, and have the broker hold 3 of them without a sale."""
+    rig.write({ROBIN: {"COIN": alert_of("COIN")}})
+    rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5)
+    await traded(rig, "COIN")
+    assert await rig.stop() == 0
+    rig.gateway.set_position(ACCOUNT, CONTRACTS["COIN"], 3)
+
+
 def test_note_waits_for_a_running_tracker(tmp_path: Path) -> None:
     """The step says so; it is refused before, and taken once the tracker has the broker's answer."""
 
     async def story(rig: Rig) -> None:
-        rig.write({ROBIN: {"COIN": alert_of("COIN")}})
-        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5)
-        await traded(rig, "COIN")
-        assert await rig.stop() == 0
-        rig.gateway.set_position(ACCOUNT, CONTRACTS["COIN"], 3)
+        await changed_while_stopped(rig)
         done = await reconcile(rig)
         (found,) = done.answer["discrepancies"]
         assert "which is taken once a running tracker has the broker's answer" in found["next_step"]
@@ -154,15 +159,11 @@ def test_note_waits_for_a_running_tracker(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_applied_audit_has_an_answer_of_after_its_sweep(tmp_path: Path) -> None:
+def test_applied_audit_asks_for_positions_after_its_sweep(tmp_path: Path) -> None:
     """So the difference that it shows is in the journal however soon the connection is closed."""
 
     async def story(rig: Rig) -> None:
-        rig.write({ROBIN: {"COIN": alert_of("COIN")}})
-        rig.gateway.set_position(ACCOUNT, CONTRACTS["DIS"], 5)
-        await traded(rig, "COIN")
-        assert await rig.stop() == 0
-        rig.gateway.set_position(ACCOUNT, CONTRACTS["COIN"], 3)
+        await changed_while_stopped(rig)
         asked = positions_requests(rig)
         done = await reconcile(rig, "--apply")
         assert positions_requests(rig) == asked + 3

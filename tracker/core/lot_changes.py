@@ -263,7 +263,7 @@ class LotChanges:
         of_order = [
             (at, lot) for at, lot in enumerate(self.lots) if order and lot.order == order and lot.part is None
         ]
-        # What is wanted of each is known before any is given: that opens a closed record again.
+        # All new owners are found first: giving one lot would make a closed record open for the next one.
         for at, lot, owners in [(at, lot, owners_of(lot)) for at, lot in of_order]:
             if owners == lot.owners:
                 continue

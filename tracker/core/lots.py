@@ -307,7 +307,7 @@ def stands_behind(movement: Movement, holding: Holding) -> bool:
     if movement.second != last:
         return movement.second > last
     if movement.moment.seq < holding.last.seq:
-        # It was known as a decision of its second was made, and waited.
+        # It waited for its sweep when a decision was made whose place is in its second.
         return False
     if not holding.tail:
         # A decision alone, or folded by an older version: what is newer than its frame comes after it.

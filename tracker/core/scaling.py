@@ -18,6 +18,7 @@ from tracker.core.model import ZERO, AlertId
 _PLACES: Final = Decimal("1e-12")
 """More than the broker's quantities have, and fewer than the digits in which a ratio is exact."""
 _ALIKE: Final = Decimal("0.001")
+"""By how much, as a part of one, two ratios may differ and be the same."""
 _WIDE: Final = Context(prec=60)
 
 

@@ -213,10 +213,10 @@ class RequestSchedule:
                 each.set_result(snapshot)
 
     async def _certain_positions(self, within: float) -> None:
-        """Request the positions that are due after a sweep, so that who waits for a snapshot also has them.
+        """Request the positions that are due after a sweep, before the snapshot is passed on.
 
-        They are journalled only: the snapshot shows those from before its sweep, which lists every execution
-        that they contain.
+        They go to the journal only. The snapshot has the positions from before its sweep, since the sweep
+        lists every execution that those contain.
         """
         if not within or not self._positions_due():
             return

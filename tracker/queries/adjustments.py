@@ -26,7 +26,9 @@ from tracker.queries.as_json import Json, contract_json, contract_words
 from tracker.status.protocol import CommandError, quoted
 
 _LARGEST: Final = 1000
+"""The largest number of a ratio that is said in whole units."""
 _EXACT: Final = Fraction(1, 10**15)
+"""How far a ratio may be from whole units: the rounding of a quotient."""
 _RATIO: Final = re.compile(r"(\d{1,6}):(\d{1,6})", re.ASCII)
 
 
@@ -236,7 +238,7 @@ def adjustment_json(one: Adjustment) -> Json:
         how = "went to" if one.into else "came from"
         what = f"all of it {how} {_elsewhere(one)} ({one.cause})"
     elif one.ratio is not None:
-        what = f"units became {ratio_words(one.ratio)} ({one.cause})"
+        what = f"units were exchanged {ratio_words(one.ratio)} ({one.cause})"
     else:
         what = f"the broker held {number(one.held)}, which the fills known then did not explain ({one.cause})"
     said = f"; {one.note}" if one.note else ""
