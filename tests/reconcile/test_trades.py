@@ -63,6 +63,14 @@ def test_newest_version_counts() -> None:
     assert trade["agrees"] is (trade["broker"]["avg_price"] == trade["journal"]["avg_price"])
 
 
+def test_cancelled_fill_agrees_under_any_version() -> None:
+    """The broker cancels by a version of its own, a Flex report by one of ours: neither leaves anything."""
+    (trade,) = compared([execution(exec_id(1, 2), 0)], [execution(exec_id(1, 1061009), 0)])
+    assert (trade["agrees"], trade["differs"]) == (True, [])
+    said = list(_trades({"trades": [trade], "trades_differ": 0, "trades_left_out": 0}))
+    assert said[-1] == "  SELL 0 NVDA 2025-11-21 122.5 C in 1 fill, order 188: agrees"
+
+
 def test_other_accounts_are_left_out() -> None:
     assert compared([execution(exec_id(1), 4, account="DU9000001")], []) == []
 

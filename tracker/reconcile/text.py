@@ -73,8 +73,9 @@ def _trades(answer: Mapping[str, Any]) -> Iterator[str]:
     for each in rows[: differ + _AGREEING]:
         verdict = "agrees" if each["agrees"] else f"DIFFERS: {'; '.join(each['differs'])}"
         theirs = each["broker"]
+        price = "" if theirs["avg_price"] is None else f" at {theirs['avg_price']}"
         yield from wrap(
-            f"{each['side']} {theirs['quantity']} {each['contract']} at {theirs['avg_price']} in"
+            f"{each['side']} {theirs['quantity']} {each['contract']}{price} in"
             f" {counted(theirs['fills'], 'fill')}, order {each['perm_id'] or each['order_id']}: {verdict}",
             "  ",
         )

@@ -77,7 +77,10 @@ def _trade(broker: Sequence[Execution], journal: Sequence[Execution]) -> Json:
     ]
     if not journal:
         differs = ["the journal has none of it"]
-    one_sided = {each.exec_id for each in broker} ^ {each.exec_id for each in journal}
+    # A cancelled fill may have another version in the journal: a report voids it under one of ours.
+    one_sided = {each.exec_id for each in broker if each.quantity} ^ {
+        each.exec_id for each in journal if each.quantity
+    }
     if one_sided and not differs:
         differs = [f"other executions: {', '.join(sorted(one_sided))}"]
     return {
