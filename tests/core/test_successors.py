@@ -330,6 +330,17 @@ def test_order_goes_on_for_the_successor() -> None:
     assert quantity(story, SUCCESSOR) == 10
 
 
+def test_succession_noted_by_the_old_spelling_is_of_the_respelled_alert() -> None:
+    """Found by seed 1170004214: respelled, and gone at the next look, before the first note was decided."""
+    story = DatedStory()
+    story.created[ALERT] = 0
+    story.tell(execution(exec_id(1), 4))
+    take_over(story, ALERT, ALERT._replace(alerter="Robindahood Alerts"), whole="whole")
+    take_over(story, ALERT, SUCCESSOR)
+    story.tell(execution(exec_id(2), -4, at=9, perm_id=189))
+    assert [mine.alert for mine in holding(story).alerts] == [SUCCESSOR]
+
+
 def test_order_goes_on_for_the_respelled_alert_that_is_gone() -> None:
     """Its 4 are sold, it is respelled with nothing left, and deleted: a late fill is its own (rule 2.3)."""
     story = DatedStory()

@@ -394,6 +394,10 @@ class Ownership:
         """Return the contracts with waiting executions of which a record will own a part."""
         return [holding.key for holding in self._positions.waiting() if alert in holding.owners]
 
+    def last_name(self, alert: AlertId) -> AlertId:
+        """Return the last name of an alert that was respelled, say."""
+        return self._records.last_name(alert)
+
     def owns(self, alert: AlertId, contracts: Iterable[ContractKey]) -> bool:
         """Return whether a record owns a part of one of these contracts, waiting executions included."""
         return any(alert in self._owners(key) for key in contracts)

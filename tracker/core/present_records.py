@@ -68,6 +68,16 @@ class PresentRecords:
             owner, row = new if there is not None or renamed else owner, after
         return owner
 
+    def last_name(self, alert: AlertId) -> AlertId:
+        """Return the last name of an alert, through all records that are the same alert."""
+        while (row := self._state.get(ALERTS, alert_text(alert))) is not None and row.successor is not None:
+            after = self._state.get(ALERTS, alert_text(row.successor))
+            record = after.record if after is not None else None
+            if record is None or not _is_same(replace(record, id=row.successor), row):
+                break
+            alert = row.successor
+        return alert
+
     def called_since(self, made: OwnershipDecision, execution: Execution, owner: AlertId) -> AlertId:
         """Return who took over from an owner since a decision, or before it where nothing was left to take.
 

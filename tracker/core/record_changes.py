@@ -49,7 +49,10 @@ class RecordChanges:
 
     def replaced(self, frame: Frame, entry: RecordReplaced) -> list[TrackerEvent]:
         """Give what a record that is gone owns to its successor; no contracts named means all."""
-        old, new, contracts, whole = entry.old, entry.new, entry.contracts, entry.whole == WHOLE
+        new, contracts, whole = entry.new, entry.contracts, entry.whole == WHOLE
+        # It may have got another spelling after the note was written, and has what it had by that.
+        last = self._ownership.last_name(entry.old)
+        old = entry.old if whole or last == new else last
         told = msgspec.json.decode(entry.record, type=Alert) if entry.record else None
         self.gone(old)
         self.back(new)
