@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
 from tests.support.facts import NVDA, exec_id, execution
+from tracker.core.state import HOLDINGS
 
 ADJUSTED = replace(NVDA, con_id=700100300, local_symbol="NVDA1 251121C00122500", trading_class="NVDA1")
 
@@ -57,3 +60,16 @@ def test_order_follows_its_alert_that_is_back_in_another_spelling(tmp_path: Path
         desk.tell(buy(4, 3, perm_id=901))
         desk.change(lambda alerts: alerts.update(demslayer={}))
         assert quantities(desk) == {ROBIN: 5, "robindahood": 3}
+
+
+def test_alert_found_in_vain_is_found_behind_what_waits(tmp_path: Path) -> None:
+    """Found by seed 1180002417: the sale is busted as the store is compared, and then the alert is gone."""
+    with Desk(tmp_path, {}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), -4, at=9, perm_id=189))
+        desk.change(lambda alerts: alerts.update({ROBIN: {"NVDA": record()}}))
+        desk.append(replace(execution(exec_id(2, 2), -4, at=9, perm_id=189), quantity=Decimal(0)))
+        desk.pump._reconsider()
+        asyncio.run(desk.pump.decide())
+        desk.change(lambda alerts: alerts.clear())
+        (held,) = desk.journal.state.every(HOLDINGS)
+        assert [alert.name for lot in held.lots for alert in lot.owners] == [f"{ROBIN}/NVDA"]

@@ -334,7 +334,7 @@ class Pump:
     def _reconsider(self) -> None:
         """Compare the store with what it should show, and match again the fills that found no alert."""
         self._keep([*self._clock.to_keep(), *self._seen.unseen()])
-        found = self._comparison.find()
+        found = self._comparison.find(early=bool(self._journal.waiting))
         if found.notes:
             notes = [entry.arriving for entry in found.notes]
             self._journal.append(self._journal.last_connection_no, self._now(), notes)

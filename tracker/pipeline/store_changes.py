@@ -100,14 +100,19 @@ class StoreChanges:
         self._successions: dict[AlertId, object] = {}
         """Deleted record -> the succession that was last noted, and what the record owned then."""
 
-    def find(self) -> StoreDifferences:
+    def find(self, *, early: bool = False) -> StoreDifferences:
         """Compare every record that was ever written, and match again the orders that may have found their
         alert.
+
+        `early`: frames wait that are decided before what is found.
         """
         back: list[Entry] = []
         left: list[Entry] = []
         undone: list[AlertState] = []
         self._waiting = self._ledger.waiting()
+        if early:
+            # Of an order of which nothing was left something may be left behind those frames.
+            self._noted = {order: noted for order, noted in self._noted.items() if noted[1]}
         self._there = {self._creation(each.id, each) for each in self._store.alerts()}
         kept, gone = self._state.find(ALERTS, "kept", "1"), self._state.find(ALERTS, "gone", "1")
         for alert_state in kept:
