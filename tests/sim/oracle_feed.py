@@ -138,6 +138,8 @@ class OracleFeed:
         self._open_looks: list[Look] = []
         self._looks_before = 0
         """How many of these are an earlier process's, which noted what it found."""
+        self._noted_behind = -1
+        """Of the look that was last told so: what a lost look reads behind it is none of its finds."""
         self._now: Expected | None = None
 
     # What the tracker does
@@ -188,9 +190,11 @@ class OracleFeed:
             self._open_looks = [Look(look.behind, look.known or known) for look in self._open_looks]
 
     def _note_look(self, at: datetime, noted: int) -> None:
-        """Take in what the last look found, where it is written down and waits to be decided."""
-        if self._open_looks and noted > self._open_looks[-1].behind:
-            self._tell(LookNoted(at, self._open_looks[-1].behind))
+        """Take in once what the last look found, where it is written down and waits to be decided."""
+        behind = self._open_looks[-1].behind if self._open_looks else noted
+        if noted > behind != self._noted_behind:
+            self._noted_behind = behind
+            self._tell(LookNoted(at, behind))
 
     def clock_set(self, at: datetime, by: timedelta) -> None:
         """Take in that the clock of the tracker's machine was set, and shows `at` now."""
