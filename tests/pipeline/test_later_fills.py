@@ -73,3 +73,16 @@ def test_alert_found_in_vain_is_found_behind_what_waits(tmp_path: Path) -> None:
         desk.change(lambda alerts: alerts.clear())
         (held,) = desk.journal.state.every(HOLDINGS)
         assert [alert.name for lot in held.lots for alert in lot.owners] == [f"{ROBIN}/NVDA"]
+
+
+def test_journal_keeps_who_was_there_as_a_fill_followed_its_order(tmp_path: Path) -> None:
+    """Played again, it finds the same successor from what was looked at; of the order all had been sold."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), -4, at=2, perm_id=902), buy(3, 1))
+        newer = record(created_at="2025-11-18T15:50:00.000001")
+        desk.change(lambda alerts: alerts[ROBIN].update(NVDA=newer))
+        desk.tell(buy(4, 2, perm_id=189))
+        row = desk.booked(exec_id(4))
+        there = desk.journal.was_considered(row.seq, row.key)
+        assert [alert.id.created_at for alert in there] == [newer["created_at"]]
+        assert quantities(desk) == {ROBIN: 3}

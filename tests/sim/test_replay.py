@@ -66,6 +66,8 @@ from tracker.queries.why import StoreNow, why_alert, why_execution
 from tracker.stores.alert_file import AlertFile
 
 SEEDS: Final = range(20)
+FOLLOWING_SEED: Final = 40
+"""A life in which a fill follows its order to the successor of an owner that is gone."""
 STORED_SEED: Final = 997_000_022
 """A life in which a stored contract fills in the expiry of a record that a fill belongs to."""
 ACTS_AT_FIRST: Final = 12
@@ -157,7 +159,7 @@ def lived(seed: int) -> Iterator[Life]:
         yield Life(world, folder)
 
 
-@pytest.fixture(scope="module", params=SEEDS)
+@pytest.fixture(scope="module", params=[*SEEDS, FOLLOWING_SEED])
 def life(request: pytest.FixtureRequest) -> Iterator[Life]:
     with lived(request.param) as one:
         yield one
@@ -237,13 +239,14 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
     """Fold the frames in the steps of that life, each decision with the alerts that it looked at then."""
     deciding = 0
 
-    looked_at: Sequence[Alert] = ()
+    def looked_at(execution: Execution) -> Sequence[Alert]:
+        found = lived.was_considered(deciding, execution.key)
+        again.considered(deciding, execution.key, found)
+        return found
 
     def decide(execution: Execution, now: Circumstances) -> Match:
-        nonlocal looked_at
-        looked_at = lived.was_considered(deciding, execution.key)
-        again.considered(deciding, execution.key, looked_at)
-        return match_execution(execution, looked_at, early_fill=EARLY_FILL, owns=now.owns, skew=now.skew)
+        there = looked_at(execution)
+        return match_execution(execution, there, early_fill=EARLY_FILL, owns=now.owns, skew=now.skew)
 
     begin = partial(
         Ledger,
@@ -251,7 +254,7 @@ def decide_again(world: Remembered, lived: Journal, again: Journal) -> None:
         decide,
         policy=ClosingPolicy(world.options.policy),
         accounts=world.feed.watched,
-        candidates=lambda execution: looked_at,
+        candidates=looked_at,
     )
     ledger, frames = begin(), frames_of(again)
     for step in world.steps:

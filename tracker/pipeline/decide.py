@@ -22,10 +22,12 @@ from tracker.core.ledger import Ledger
 from tracker.core.limits import clean_text
 from tracker.core.model import (
     LIVE,
+    Alert,
     BrokerFact,
     CommissionReport,
     End,
     Execution,
+    ExecutionKey,
     Frame,
     Match,
     OpenOrder,
@@ -89,12 +91,14 @@ class FrameDecider:
         self._suspicious = False
         """Whether each record is tried by itself before it is used."""
         self._candidates = candidates
+        self._looked_for: set[ExecutionKey] = set()
+        """The executions for which it is journalled what the frame being decided looked at."""
         self.ledger = Ledger(
             journal.state,
             self._decide,
             **rules._asdict(),
             names=names,
-            candidates=candidates,
+            candidates=self._looked_at,
             ran=ran,
         )
         self._memory = LedgerMemory(self.ledger, journal.state)
@@ -220,6 +224,7 @@ class FrameDecider:
             self.ledger.heal(again.seq)
             frame = again
         self._deciding = frame.seq
+        self._looked_for.clear()
         self.ledger.apply(frame, self._fact(frame))
 
     def _decided_again(self, frame: Frame) -> Frame | None:
@@ -279,8 +284,22 @@ class FrameDecider:
         else:
             candidates, rejected = self._match.tried(execution, candidates)
             match = self._match.without(execution, candidates, rejected, now)
-        self._journal.considered(self._deciding, execution.key, candidates)
+        self._keep_looked_at(execution.key, candidates)
         return match
+
+    def _looked_at(self, execution: Execution) -> Sequence[Alert]:
+        """Return the records that an execution may belong to, for what is decided without a match.
+
+        A fill follows its order's owners, say, or who took over from them and is there.
+        """
+        candidates = self._candidates(execution)
+        if execution.key not in self._looked_for:
+            self._keep_looked_at(execution.key, candidates)
+        return candidates
+
+    def _keep_looked_at(self, key: ExecutionKey, candidates: Sequence[Alert]) -> None:
+        self._looked_for.add(key)
+        self._journal.considered(self._deciding, key, candidates)
 
 
 def _says_again(frame: Frame) -> bool:
