@@ -29,6 +29,7 @@ from tracker.core.state import (
     DECISIONS,
     DEPARTURES,
     DIFFERENCES,
+    EXECUTIONS,
     HOLDINGS,
     LINKS,
     LedgerState,
@@ -81,6 +82,14 @@ class ContractEntries:
             for gone in self._state.find(DEPARTURES, "contract", key.text())
             if last is None or gone.moment > last
         ]
+
+    def alerts_named(self, key: ContractKey) -> set[AlertId]:
+        """Return each alert that an entry of a contract names."""
+        rows = self._state.find(EXECUTIONS, "contract", key.text())
+        named = {alert for row in rows for alert in self.movement(row).owners}
+        named.update(each.alert for decision in self.decisions(key) for each in decision.alerts)
+        named.update(each.alert for one in self.adjustments(key) for each in one.alerts)
+        return named
 
     def movement(self, booked: BookedExecution) -> Movement:
         """Return how a booked execution moves its contract."""

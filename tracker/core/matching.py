@@ -178,7 +178,7 @@ def _match_by_record(
     for alert in alerts:
         verdict = _judge(execution, alert, early)
         if verdict.rule is None:
-            if verdict.too_old is not None and owns(alert.id):
+            if verdict.too_old is not None:
                 older.append((alert.id, verdict.too_old))
             rejected.append(Rejection(alert.id, verdict.reason, verdict.near))
         elif verdict.rule in STRONG:
@@ -191,9 +191,10 @@ def _match_by_record(
             for alert, rule in weak
         ]
         return Matched(tuple(strong), tuple(sorted(rejected, key=lambda entry: _order(entry.alert))))
-    if not weak and older:
-        weak = older
-        kept = {alert for alert, _ in older}
+    if not weak:
+        # To find what a record owns can cost a look at the whole past of the contract.
+        weak = [(alert, rule) for alert, rule in older if owns(alert)]
+        kept = {alert for alert, _ in weak}
         rejected = [entry for entry in rejected if entry.alert not in kept]
     if len(weak) == 1:
         return Matched(tuple(weak), tuple(rejected))

@@ -199,11 +199,8 @@ class Ownership:
         that it has just closed.
         """
         first, *others = in_every_account(self._state, key)
-        if arriving is not None:
-            owners = self._positions.owners_behind(first, *arriving)
-        else:
-            owners = self._owners(first)
-        return alert in owners or any(alert in self._owners(other) for other in others)
+        owns = self._positions.owns
+        return owns(first, alert, arriving) or any(owns(other, alert) for other in others)
 
     def _owners(self, key: ContractKey) -> frozenset[AlertId]:
         holding = self._positions.with_all_booked(key)

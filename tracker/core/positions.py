@@ -32,26 +32,13 @@ from tracker.core.fold_ahead import FoldAhead
 from tracker.core.fold_failure import FoldFailed, names_contract
 from tracker.core.fold_runs import FoldRuns
 from tracker.core.lot_changes import Movement, second_of, stand_of
-from tracker.core.lots import (
-    Folded,
-    apply_decision,
-    fold,
-    split_as,
-    stands_behind,
-    step,
-)
+from tracker.core.lots import Folded, apply_decision, fold, split_as, stands_behind, step
 from tracker.core.model import LIVE, AlertId, Execution, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
 from tracker.core.state import ADJUSTMENTS, EXECUTIONS, HOLDINGS, SNAPSHOTS, LedgerState
-from tracker.core.state_rows import (
-    Baseline,
-    BookedExecution,
-    ContractKey,
-    Holding,
-    Snapshot,
-)
+from tracker.core.state_rows import Baseline, BookedExecution, ContractKey, Holding, Snapshot
 from tracker.core.sweeps import Sweeps
 from tracker.core.whole_past import WholePast
 
@@ -240,9 +227,9 @@ class Positions:
                 return
             self._late[key] = None
             if not self._runs.note_late(booked, key):
-                self.changed(key)
+                self._fold_anew(key)
         elif known:
-            self.changed(key)
+            self._fold_anew(key)
         self._state.put(EXECUTIONS, booked)
         self._note_newest(key, booked.moment.time)
         if known and holding is None:
@@ -304,6 +291,11 @@ class Positions:
         self._ahead.forget(key)
         self._stale[key] = None
 
+    def _fold_anew(self, key: ContractKey) -> None:
+        """Have a contract folded from its opening balance, since an execution was booked."""
+        self._ahead.drop(key)
+        self._stale[key] = None
+
     def settle(self) -> None:
         """Fold late executions, and the contracts whose past has changed, before they are read."""
         for key in list(self._stale):
@@ -350,17 +342,19 @@ class Positions:
                 found.append(self._ahead.holding(key))
         return found
 
-    def owners_behind(self, key: ContractKey, execution: Execution, seq: int) -> frozenset[AlertId]:
-        """Return the alerts that own a part of a contract after an arriving execution has closed its part."""
+    def owns(self, key: ContractKey, alert: AlertId, arriving: tuple[Execution, int] | None = None) -> bool:
+        """Return whether an alert owns a part of a contract once an arriving execution has closed its part.
+
+        `arriving`: the execution with the number of its frame.
+        """
+        if self._is_ahead(key) and not self._ahead.may_own(key, alert):
+            return False
         holding = self.with_all_booked(key)
-        if holding is None:
-            return frozenset()
+        if holding is None or arriving is None:
+            return holding is not None and alert in holding.owners
+        execution, seq = arriving
         movement = self._entries.moved_by(execution, Moment(execution.time, seq))
-        if not stands_behind(movement, holding) or holding.expired:
-            return self._past.folded(key, [movement]).holding.owners
-        folded = Folded(holding)
-        step(folded, movement, self._entries.name_of(holding))
-        return folded.holding.owners
+        return self._ahead.owns_after(movement, key, alert, holding)
 
     def _is_ahead(self, key: ContractKey) -> bool:
         """Return whether booked executions of a contract are missing from its holding."""
