@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from random import Random
 from typing import Final
 
@@ -24,7 +24,7 @@ from tracker.status.protocol import CommandError
 
 FIRST: Final = 5_000_000_000
 """From this seed on positions change without fills."""
-_RATIOS: Final = ("4:1", "2:1", "3:2", "1:4", "1:10")
+_RATIOS: Final = ("4:1", "2:1", "3:2", "1:3", "1:10")
 _NAMES: Final = {
     "_split": "split",
     "_transfer": "transfer",
@@ -35,6 +35,8 @@ _NAMES: Final = {
 }
 _SHARES: Final = 100
 """What one option is about."""
+_LISTED: Final = Decimal("0.0001")
+"""The parts of a share in which the broker lists positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +266,7 @@ class Changes:
     def _whole(self, quantity: Decimal, contract: PaperContract) -> Decimal:
         """Return what is left where parts of a share, or of an option, are paid out."""
         parts = self._fractional and contract.sec_type == "STK"
-        return quantity if parts else Decimal(int(quantity))
+        return quantity.quantize(_LISTED if parts else Decimal(1), ROUND_DOWN)
 
     def _hold(self, key: AccountContract, quantity: Decimal, reason: Reason | None = None) -> Event:
         if reason is not None:

@@ -254,6 +254,24 @@ def test_reverse_split_told_late_keeps_what_is_left() -> None:
     assert day.right().unowned((ACC, 7)) == 0
 
 
+def test_ratio_without_an_exact_decimal() -> None:
+    """Rule 4.5: three purchases of 1 @ 200 became 1 by 1:3, at 600, and the sale of 1 leaves nothing."""
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.answer({OTHER: 1})
+    for _ in range(3):
+        day.fill(STK, 1, 200)
+    for _ in range(2):
+        day.wait(61)
+        day.answer({STK: 1, OTHER: 1})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "split", None, ratio=Decimal(1) / 3))
+    right = day.right()
+    assert seen(right.alert(A).quantity, right.positions[ACC, 7], right.unowned((ACC, 7))) == (1, 1, 0)
+    assert round(right.alert(A).avg_price or 0, 9) == 600
+    day.wait(60)
+    day.fill(STK, -1, 610)
+    shows(day, A, 0)
+
+
 def test_split_of_what_another_change_left() -> None:
     """4 of 10 went, twice; then a split of the 6 that are left is told: it explains nothing of that."""
     day = bought_ten()

@@ -16,6 +16,7 @@ from tests.sim.rules_oracle.entries import BEGINNING, FIRST, Adjustment, Decisio
 from tests.sim.rules_oracle.facts import ZERO, Fact, OrderKey
 from tests.sim.rules_oracle.folded import Arrival, Folded, Given, Kept, Lot
 from tests.sim.rules_oracle.names import Reference
+from tests.sim.rules_oracle.ratios import in_units, quantities
 from tests.sim.rules_oracle.tallies import Change, Did, tally_of
 
 Step = Decision | Adjustment | Unsettled | Arrival
@@ -415,28 +416,33 @@ class _Fold:
 
     def _scale(self, ratio: Decimal) -> None:
         """Only a known ratio scales every lot, price with it (rule 4.5)."""
-        self._out.opening *= ratio
-        for lot in self._out.lots:
-            lot.quantity *= ratio
-            if lot.price is not None:
-                lot.price /= ratio
+        whole = in_units(self._out.position * ratio)
         # The average of what was closed before is in old units and stays.
         alerts = {alert for lot in self._out.lots if lot.quantity for alert in lot.owners}
         for alert in alerts:
             self._note(alert, Did.SCALED, ratio, None, self._now, "")
+        for lot, quantity in zip(self._out.lots, quantities(self._out.lots, ratio), strict=True):
+            for alert in lot.owners if lot.quantity else ():
+                self._note(alert, Did.RESIZED, quantity - lot.quantity, None, self._now, "", lot=lot.number)
+            lot.quantity = quantity
+            if lot.price is not None:
+                lot.price /= ratio
+        self._out.opening = whole - sum((lot.quantity for lot in self._out.lots), ZERO)
 
     def _send(self, adjustment: Adjustment, ratio: Decimal) -> None:
         """Move everything to another account or contract, owners with it (rule 4.6)."""
         assert adjustment.target is not None
-        moved = [Lot(self._out.opening * ratio, None, BEGINNING, 0)] if self._out.opening else []
+        whole, parts = in_units(self._out.position * ratio), quantities(self._out.lots, ratio)
+        rest = whole - sum(parts, ZERO)
+        moved = [Lot(rest, None, BEGINNING, 0)] if self._out.opening else []
         self._out.opening = ZERO
         owners = {alert for lot in self._out.lots if lot.quantity for alert in lot.owners}
         kept = {alert: shown for alert in owners if (shown := self._kept(alert, ratio)) is not None}
-        for lot in self._out.lots:
+        for lot, quantity in zip(self._out.lots, parts, strict=True):
             if not lot.quantity:
                 continue
             price = lot.price / ratio if lot.price is not None else None
-            went = replace(lot, quantity=lot.quantity * ratio, price=price, order=None)
+            went = replace(lot, quantity=quantity, price=price, order=None)
             moved.append(replace(went, owners=dict(lot.owners)))
             for alert in lot.owners:
                 self._note(

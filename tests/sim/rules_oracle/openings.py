@@ -25,6 +25,7 @@ from tests.sim.rules_oracle.facts import (
     UndecodableArrived,
     root_and_version,
 )
+from tests.sim.rules_oracle.ratios import in_units
 
 
 class Openings:
@@ -190,11 +191,11 @@ class Openings:
         later = [fact for fact in facts if fact.key not in answer.contained]
         sizes += [(fact, fact.now.signed) for fact in later if answer.seems_to_contain(fact, self._heard)]
         parts = [size * answer.factor(scaled, fact.time, fact.key) for fact, size in sizes]
-        untraded = answer.held.get(holding, ZERO) - sum(parts, ZERO)
+        untraded = in_units(answer.held.get(holding, ZERO) - sum(parts, ZERO))
         came = [each for each in moved if answer.contains_move(each)]
         rest = untraded - sum((each.quantity * answer.factor(scaled, each.time) for each in came), ZERO)
-        first = ZERO if came and rest * untraded <= 0 else rest
-        return first / answer.factor(scaled, BEGINNING)
+        first = ZERO if came and in_units(rest) * untraded <= 0 else rest
+        return in_units(first / answer.factor(scaled, BEGINNING))
 
     def _near(self, answer: Answer, fact: Fact) -> bool:
         """Return whether no unproven day lies between an answer and an execution behind it."""

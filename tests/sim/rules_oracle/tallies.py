@@ -24,6 +24,8 @@ class Did(Enum):
     LEFT = "went on elsewhere"
     HANDED = "handed to a successor"
     SCALED = "scaled"
+    """By a ratio of which the quantity is not yet counted: `RESIZED` has what it makes of each lot."""
+    RESIZED = "resized"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,6 @@ class Part:
         time: dict[int, datetime] = {}
         for change in self.changes:
             if change.did is Did.SCALED:
-                left = {lot: quantity * change.quantity for lot, quantity in left.items()}
                 price = {
                     lot: one / change.quantity if one is not None else None for lot, one in price.items()
                 }
@@ -100,13 +101,14 @@ class Part:
 
     def _add(self, change: Change) -> None:
         if change.did is Did.SCALED:
-            self.quantity *= change.quantity
             self.averaged *= change.quantity
             if self.average is not None:
                 self.average /= change.quantity
             return
         was_open = bool(self.quantity)
         self.quantity += change.quantity
+        if change.did is Did.RESIZED:
+            return
         if change.did is Did.OPENED:
             self.reduced = (self.reduced and was_open) or change.reduced
             self._opened(change, was_open)
