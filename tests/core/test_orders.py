@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
+    BESIDE,
     NVDA,
     Story,
     exec_id,
@@ -19,6 +20,7 @@ from tests.support.facts import (
     matched,
     news,
     open_order,
+    position,
     quantity,
     shown,
     status,
@@ -185,6 +187,23 @@ def test_order_of_another_account_is_ignored() -> None:
     story = opened()
     story.tell(open_order(4, account=SECOND_ACCOUNT))
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", None)
+
+
+def test_order_over_several_accounts_is_filled_when_all_is() -> None:
+    """An order that names no account may fill in several; its size is that of all of them."""
+    story = Story()
+    story.note(Source.LINK, "up", f"{ACCOUNT},{SECOND_ACCOUNT}", "176")
+    for account in (ACCOUNT, SECOND_ACCOUNT):
+        story.sweep(account=account)
+    story.snapshot(position(1, account=SECOND_ACCOUNT, contract=BESIDE))
+    story.tell(execution(exec_id(1), 4), replace(open_order(10), account=""))
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 6)
+    story.tell(execution(exec_id(1), 6, account=SECOND_ACCOUNT, at=1))
+    assert (news(story)["status"], news(story)["remaining_qty"], news(story)["filled_qty"]) == (
+        "FILLED",
+        0,
+        6,
+    )
 
 
 def test_foreign_combo_says_nothing() -> None:

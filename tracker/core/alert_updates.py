@@ -29,6 +29,7 @@ from tracker.core.model import (
     Totals,
     Value,
 )
+from tracker.core.order_sizes import order_total, over_accounts, remaining
 from tracker.core.state import (
     ADJUSTMENTS,
     ALERTS,
@@ -49,7 +50,6 @@ from tracker.core.state_rows import (
     ContractKey,
     Delivery,
     Holding,
-    OrderState,
     alert_text,
     broker_order_text,
 )
@@ -168,23 +168,6 @@ def positions_of(state: LedgerState, alert_state: AlertState) -> list[tuple[Hold
     return found
 
 
-def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | None:
-    """Return the quantity that the order asks for in this contract and account; None if that is unknown.
-
-    An order for an FA group names no account, and its total spans several, so none is known for one.
-    """
-    if order is None or order.total is None:
-        return None
-    execution = booked.execution
-    if order.account and order.account != execution.account:
-        return None
-    if not order.legs:
-        return order.total
-    ratios = [ratio for con_id, ratio in order.legs if con_id == execution.contract.con_id]
-    # The ratio of a leg that is sold is negative.
-    return order.total * abs(ratios[0]) if ratios else None
-
-
 def compose(
     state: LedgerState,
     alert_state: AlertState,
@@ -260,13 +243,13 @@ def _last_order_update(
     key = execution.order_key
     order = state.get(ORDERS, broker_order_text(key)) if key is not None else None
     total = order_total(order, booked)
-    filled = totals.filled
+    filled, whole = totals.filled, over_accounts(state, order, booked, totals)
     return {
         "order_id": str(execution.order_id if execution.order_id > 0 else execution.perm_id),
-        "status": "FILLED" if total is not None and filled == total else "PARTIALLY_FILLED",
+        "status": "FILLED" if total is not None and whole.filled == total else "PARTIALLY_FILLED",
         "filled_qty": number(filled),
         "updated_at": instant(updated_at),
-        "remaining_qty": _remaining(order, total, totals),
+        "remaining_qty": number(remaining(order, total, whole)),
         "avg_fill_price": average(totals.cost / filled) if filled else None,
         "last_fill_price": number(execution.price),
         "side": execution.side.value,
@@ -289,17 +272,6 @@ def matched_by(booked: BookedExecution, alert: AlertId) -> str:
             if owner[:2] == alert[:2]:
                 return rule.value
     return OWNERSHIP
-
-
-def _remaining(order: OrderState | None, total: Decimal | None, totals: Totals) -> Value:
-    if order is not None and order.over:
-        return 0
-    if order is None or total is None:
-        return None
-    if totals.most >= total and order.broker_filled is None:
-        # It is filled, though no status said so; only a later status could say that it works again.
-        return 0
-    return number(max(total - totals.filled, ZERO))
 
 
 def _position(
