@@ -147,6 +147,18 @@ def test_other_digits_are_no_correction(change: dict[str, object]) -> None:
     assert EventKind.CORRECTION not in kinds(story)
 
 
+@pytest.mark.parametrize("known", [(0, 188), (188, 0)], ids=["later", "before"])
+def test_a_version_without_order_is_a_version(known: tuple[int, int]) -> None:
+    """A report without IB Order ID, or the broker at first, names no order: it may be any."""
+    story = Story()
+    story.tell(execution(exec_id(1, 2), 3, perm_id=known[0]))
+    assert quantity(story) == 3
+    story.tell(execution(exec_id(1), 4, perm_id=known[1]))
+    assert (quantity(story), held(story)) == (3, 3)
+    story.tell(replace(execution(exec_id(1, 3), 4, perm_id=known[1]), quantity=Decimal(0)))
+    assert (quantity(story), held(story)) == (0, 0)
+
+
 def test_a_correction_keeps_the_decision_made_before() -> None:
     story = Story()
     story.tell(execution(exec_id(1), 4))

@@ -1,7 +1,7 @@
 """Handle corrections: find the versions of an execution, and put the highest in force, in the first's place.
 
 Owns which rows are versions of one execution: their execIds have four segments that differ in the last only,
-and order, contract and side are the same. The ledger decides what follows for positions and sums.
+and order (where both name one), contract and side are the same. The ledger decides what follows for positions and sums.
 
 A report may list a trade without its execId. Such a trade gets a name made of its details
 (`without_exec_id`). The execution with the same details is another version of it, whichever comes first, and
@@ -111,7 +111,7 @@ def _of_root(
     return [
         row
         for row in state.find(EXECUTIONS, "root", root)
-        if row.execution.perm_id == execution.perm_id
+        if _may_be_same_order(row.execution, execution)
         and row.execution.contract.con_id == execution.contract.con_id
         and row.execution.side is execution.side
         and (beside is None or row.key != beside.key)
