@@ -166,3 +166,27 @@ def test_trade_without_any_number_is_refused(desk: FlexDesk) -> None:
         desk.take_in(report(unnamed("tradeID", "transactionID")))
     with pytest.raises(FlexUnreadable, match="IB Execution ID is empty"):
         desk.take_in(report(unnamed("transactionID"), unnamed("transactionID", tradeID="")))
+
+
+CORRECTED = {"quantity": "3", "tradeID": "7009", "transactionID": "106003"}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("void", [False, True], ids=["corrected", "cancelled in the end"])
+def test_correction_that_a_report_tells_as_another_trade(
+    desk: FlexDesk, order: tuple[int, ...], void: bool
+) -> None:
+    """The gateway tells a fill and its correction; the report cancels the one and lists the other."""
+    rows = [unnamed(), cancel(unnamed(), 106002), unnamed(**CORRECTED)]
+    if void:
+        rows.append(cancel(rows[-1], 106004))
+    told: list[Callable[[], object]] = [
+        lambda: desk.bought(FIRST),
+        lambda: desk.bought(f"{FIRST[:-2]}02", 3),
+        lambda: desk.take_in(report(*rows)),
+    ]
+    for each in order:
+        told[each]()
+    assert desk.held() == (CLOSED if void else (True, 3, 3))
+    desk.take_in(report(*rows))
+    assert desk.held() == (CLOSED if void else (True, 3, 3))

@@ -11,11 +11,12 @@ is in force in its place.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from decimal import Decimal
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from tracker.core.model import Execution, Moment, correction_version
+from tracker.core.model import ZERO, Execution, Moment, correction_version
 from tracker.core.state import EXECUTIONS, LedgerState
 from tracker.core.state_rows import BookedExecution, root_text
 
@@ -66,8 +67,11 @@ def versions_of(state: LedgerState, execution: Execution, unnamed: Unnamed) -> l
     found = _of_root(state, execution)
     if not unnamed.any_of(execution):
         return found
-    if not found:
-        found = unnamed_as(state, execution) if has_exec_id(execution.exec_id) else named_as(state, execution)
+    if not has_exec_id(execution.exec_id):
+        found = found or named_as(state, execution)
+    elif not any(_same_details(row.execution, execution) and _claims(state, row) for row in found):
+        # A report may have told a correction, too, as a cancelled trade and another one.
+        found = [*found, *unnamed_as(state, execution)]
     rows = {row.execution.exec_id: row for row in found}
     for row in found:
         for other in (*_under_other_name(state, row), *_claimed_by(state, row)):
@@ -92,12 +96,11 @@ def named_as(state: LedgerState, unnamed: Execution, beside: Sequence[str] = ())
     key = f"{unnamed.account} {unnamed.contract.con_id}"
     for row in state.find(EXECUTIONS, "contract", key):
         execution = row.execution
-        same = execution.time == unnamed.time and execution.signed == unnamed.signed
-        if not same or execution.price != unnamed.price or not has_exec_id(execution.exec_id):
+        if not _same_details(execution, unnamed) or not has_exec_id(execution.exec_id):
             continue
         if execution.exec_id in beside or not _may_be_same_order(execution, unnamed):
             continue
-        if not any(True for _ in _claimed_by(state, row)):
+        if not _claims(state, row):
             return [row, *_of_root(state, execution, beside=row)]
     return []
 
@@ -132,14 +135,28 @@ def _in_place_of(state: LedgerState, row: BookedExecution) -> BookedExecution | 
 
 
 def _claimed_by(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
-    """Yield the trade without execId whose place an execution took, with its versions."""
+    """Yield the trade without execId whose place an execution took, or which voids it, with its versions."""
     if not has_exec_id(row.execution.exec_id):
         return
+    if row.superseded_by and not has_exec_id(row.superseded_by):
+        void = state.get(EXECUTIONS, f"{row.execution.account} {row.superseded_by}")
+        assert void is not None, "what took a place is kept"
+        yield void
+        yield from _of_root(state, void.execution, beside=void)
     for other in _alike_unnamed(state, row.execution):
         named = _in_place_of(state, other)
         if named is not None and _root(named) == _root(row):
             yield other
             yield from _of_root(state, other.execution, beside=other)
+
+
+def _claims(state: LedgerState, row: BookedExecution) -> bool:
+    """Return whether an execution took the place of a trade without execId that has its details."""
+    return any(True for _ in _claimed_by(state, row))
+
+
+def _same_details(one: Execution, other: Execution) -> bool:
+    return (one.time, one.signed, one.price) == (other.time, other.signed, other.price)
 
 
 def _under_other_name(state: LedgerState, row: BookedExecution) -> Iterator[BookedExecution]:
@@ -165,14 +182,39 @@ def _may_be_same_order(one: Execution, other: Execution) -> bool:
     return one.perm_id == other.perm_id or not (one.perm_id and other.perm_id)
 
 
+class Corrected(NamedTuple):
+    """Say what a new version of an execution takes the place of."""
+
+    were: tuple[BookedExecution, ...]
+    """The versions that were in force: several where a report told a correction as another trade."""
+    now: BookedExecution
+    """The version that is in force."""
+
+    @property
+    def change(self) -> Decimal:
+        """By how much it changes what is held."""
+        return self.now.execution.signed - sum((row.execution.signed for row in self.were), ZERO)
+
+    @property
+    def folded(self) -> bool:
+        """Whether what was in force was folded already."""
+        return any(row.folded for row in self.were)
+
+    @property
+    def of_other_orders(self) -> list[BookedExecution]:
+        """Those that were in force under another order, or none."""
+        return [row for row in self.were if row.order != self.now.order]
+
+
 def put_in_force(
     state: LedgerState, booked: BookedExecution, versions: Sequence[BookedExecution]
-) -> tuple[BookedExecution, BookedExecution]:
-    """Put the highest version in force; return the one that was, and the one that is."""
+) -> Corrected:
+    """Put the highest version in force; return those that were, and the one that is."""
     everyone = [*versions, booked]
-    newest = max(everyone, key=_rank)
+    newest = max(everyone, key=lambda row: _rank(row, everyone))
     place = min(Moment(row.execution.time, row.seq) for row in everyone)
-    decided = next((row for row in versions if not row.superseded_by), versions[0])
+    were = tuple([row for row in versions if not row.superseded_by]) or (versions[0],)
+    decided = were[0]
     for row in everyone:
         superseded_by = "" if row is newest else newest.execution.exec_id
         after = replace(
@@ -181,7 +223,7 @@ def put_in_force(
             at_booking=decided.at_booking,
             place=place,
             superseded_by=superseded_by,
-            folded=decided.folded or bool(superseded_by),
+            folded=bool(superseded_by) or any(each.folded for each in were),
             attention=decided.attention,
             dismissed=decided.dismissed,
             parts=decided.parts,
@@ -189,11 +231,26 @@ def put_in_force(
         state.put(EXECUTIONS, after)
         if row is newest:
             in_force = after
-    return decided, in_force
+    return Corrected(were, in_force)
 
 
-def _rank(row: BookedExecution) -> tuple[int, bool]:
-    """Order versions: the gateway's first version ranks above a report's trade without execId."""
+def _rank(row: BookedExecution, everyone: Sequence[BookedExecution]) -> tuple[int, int, int]:
+    """Order versions: a trade without execId, and what follows it in its report, stand at the version of
+    the gateway that has its details, which the trade itself ranks below.
+
+    So a report's void of a trade that the gateway corrected takes nothing from the correction.
+    """
     exec_id = row.execution.exec_id
-    version, named = correction_version(exec_id), has_exec_id(exec_id)
-    return (version if named or version > 1 else 0, named)
+    version = correction_version(exec_id)
+    if has_exec_id(exec_id):
+        return version, 0, 1
+    root = _root(row)
+    trade = next(
+        (each.execution for each in everyone if _root(each) == root and each.execution.quantity), None
+    )
+    alike = [
+        correction_version(each.execution.exec_id)
+        for each in everyone
+        if trade is not None and has_exec_id(each.execution.exec_id) and _same_details(each.execution, trade)
+    ]
+    return max(alike, default=0), int(version > 1), version if version > 1 else 0

@@ -298,19 +298,19 @@ class Ledger:
 
     def _correct(self, frame: Frame, booked: BookedExecution, versions: Sequence[BookedExecution]) -> None:
         """Put the highest correction in force, in the place of the first version, with its decision."""
-        decided, in_force = put_in_force(self._state, booked, versions)
+        corrected = put_in_force(self._state, booked, versions)
+        decided, in_force = corrected.were[0], corrected.now
         if decided.execution.signed != in_force.execution.signed or booked.key == in_force.key:
             self._emit(EventKind.CORRECTION, frame, in_force)
         self._orders.correct(decided.execution, in_force)
-        if decided.order != in_force.order:
-            self._orders.sum_again(decided)
+        for row in corrected.of_other_orders:
+            self._orders.sum_again(row)
         if not in_force.counted:
             return
-        change = in_force.execution.signed - decided.execution.signed
-        if decided.folded or in_force.contract_key in self._positions.aside:
-            self._positions.correct(in_force, change)
+        if corrected.folded or in_force.contract_key in self._positions.aside:
+            self._positions.correct(in_force, corrected.change)
         else:
-            self._positions.add(in_force, change)
+            self._positions.add(in_force, corrected.change)
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
         return self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")
