@@ -190,3 +190,17 @@ def test_correction_that_a_report_tells_as_another_trade(
     assert desk.held() == (CLOSED if void else (True, 3, 3))
     desk.take_in(report(*rows))
     assert desk.held() == (CLOSED if void else (True, 3, 3))
+
+
+def test_trade_booked_again_at_another_price(desk: FlexDesk) -> None:
+    """The second booking may have the first one's tradeID; it is in one report with it, or in the next."""
+    desk.bought(FIRST)
+    again = unnamed(tradePrice="2.61", transactionID="106003")
+    for rows in (
+        [unnamed()],
+        [cancel(unnamed(), 106002), again],
+        [unnamed(), cancel(unnamed(), 106002), again],
+    ):
+        desk.take_in(report(*rows))
+    assert desk.held() == OPEN
+    assert desk.shown()["position"]["avg_price"] == 2.61

@@ -1,7 +1,8 @@
 """Handle corrections: find the versions of an execution, and put the highest in force, in the first's place.
 
 Owns which rows are versions of one execution: their execIds have four segments that differ in the last only,
-and order (where both name one), contract and side are the same. The ledger decides what follows for positions and sums.
+and order (where both name one), contract and side are the same. The ledger decides what follows for positions
+and sums.
 
 A report may list a trade without its execId. Such a trade gets a name made of its details
 (`without_exec_id`). The execution with the same details is another version of it, whichever comes first, and

@@ -26,7 +26,7 @@ from typing import Final
 from tracker.core import limits
 from tracker.core.model import ZERO, correction_parts
 from tracker.gateway.flex_columns import Row, is_cancel
-from tracker.gateway.flex_rows import REBOOKED, VOID, exec_id_of, own_id_of
+from tracker.gateway.flex_rows import NUMBER, REBOOKED, VOID, exec_id_of, own_id_of
 
 IN_PLACE: Final = "yes"
 AFTER_ANOTHER: Final = "after"
@@ -102,9 +102,9 @@ def settle(rows: list[Row]) -> Settled:
     for row in _once(rows):
         account = row["accountId"]
         if not is_cancel(row):
-            bookings = executions.setdefault((account, _own_root(row)), _Bookings())
+            bookings = executions.setdefault((account, _execution_of(row)), _Bookings())
             bookings.in_force.append(row)
-            if before := [each for each in unknown if _names(each, row)]:
+            if before := [each for each in unknown if _names(each, row) and _may_replace(row, each)]:
                 # The first booking is in another report, and this one follows its cancellation.
                 bookings.cancelled_before = True
                 unknown = [each for each in unknown if each not in before]
@@ -168,6 +168,25 @@ def root_of(row: Row) -> str:
 def _own_root(row: Row) -> str:
     """Return the name of an execution within its report; the report's form of dates need not be known yet."""
     return root_of(row) if row.get("ibExecID") else own_id_of(row)
+
+
+def _execution_of(row: Row) -> str:
+    """Return what names the execution of a row among the others of its report.
+
+    A trade without execId is named by its values, so what is booked again with others is another one, also
+    under its tradeID.
+    """
+    return f"{_own_root(row)} {exec_id_of(row)}" if NUMBER in row else _own_root(row)
+
+
+def _may_replace(booking: Row, cancel: Row) -> bool:
+    """Return whether a booking can take the place of a cancelled one: without execId only an equal one."""
+    return NUMBER not in booking or _values_of(booking) == _values_of(cancel)
+
+
+def _values_of(row: Row) -> tuple[Decimal, Decimal]:
+    quantity, price = (limits.read_number(row[name].replace(",", "")) for name in ("quantity", "tradePrice"))
+    return abs(quantity), price
 
 
 def _once(rows: list[Row]) -> Iterator[Row]:
