@@ -58,6 +58,26 @@ def test_cancelled_fill_of_an_earlier_report(desk: FlexDesk) -> None:
     assert desk.held() == CLOSED
 
 
+@pytest.mark.parametrize("known", ["gateway", "report", "never"])
+@pytest.mark.parametrize("together", [True, False])
+def test_booked_again_with_other_values(desk: FlexDesk, known: str, together: bool) -> None:
+    """The second booking under the same execId counts, with its quantity and price; the fees add up."""
+    if known == "gateway":
+        desk.bought(FIRST)
+    elif known == "report":
+        desk.take_in(report(BOOKED, day=TUESDAY))
+    again = AGAIN | {"quantity": "3", "tradePrice": "2.61", "ibCommission": "-0.1"}
+    reports = [report(BOOKED, CANCEL, again)] if together else [report(BOOKED), report(CANCEL, again)]
+    for each in (*reports, *reports):
+        desk.take_in(each)
+    assert desk.held() == (True, 3, 3)
+    assert desk.shown()["position"]["avg_price"] == 2.61
+    shown = desk.shown()["last_order_update"]
+    assert (shown["filled_qty"], shown["avg_fill_price"], shown["commission"]) == (3, 2.61, 2.7)
+    desk.bought(FIRST)
+    assert desk.held() == (True, 3, 3)
+
+
 def test_import_again_changes_nothing(desk: FlexDesk) -> None:
     desk.bought(FIRST)
     reports = [report(BOOKED, day=TUESDAY), report(CANCEL), report(AGAIN, day=THURSDAY)]

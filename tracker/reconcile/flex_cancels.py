@@ -8,6 +8,7 @@ order.
 |---|---|---|
 | cancels a trade that the report lacks | that trade, by its id or by equal values | its void |
 | books an execution | its void, made by an earlier transaction | the same again, in force |
+| books an execution again | the same with other values | its next version |
 | voids an execution | the same, booked again by a later transaction | nothing |
 """
 
@@ -21,7 +22,15 @@ from tracker.core.journal_entries import FlexTrade
 from tracker.core.model import Execution, correction_parts, correction_version
 from tracker.core.state import EXECUTIONS, FEES
 from tracker.core.state_rows import BookedExecution
-from tracker.gateway.flex_bookings import AFTER_ANOTHER, NAMES, fee_of, root_of, transaction_of, void_of
+from tracker.gateway.flex_bookings import (
+    AFTER_ANOTHER,
+    IN_PLACE,
+    NAMES,
+    fee_of,
+    root_of,
+    transaction_of,
+    void_of,
+)
 from tracker.gateway.flex_columns import Row, is_cancel, read_row
 from tracker.gateway.flex_rows import REBOOKED, TIME, VOID, contract_of, exec_id_of, execution_of
 from tracker.journal.journal import Journal
@@ -69,7 +78,8 @@ class JournalBookings:
             version = max(version, transaction_of(made_now))
             return self._again(row, exec_id_of(made_now)) if number > version else row
         voided = not newest.execution.quantity
-        if (voided or row.get(REBOOKED) == AFTER_ANOTHER) and number > version:
+        again = row.get(REBOOKED) == AFTER_ANOTHER or (REBOOKED in row and _differs(newest.execution, row))
+        if (voided or again) and number > version:
             return self._again(row, newest.execution.exec_id)
         return row
 
@@ -104,7 +114,8 @@ class JournalBookings:
         """Return a booking as the next version after the one that it follows."""
         parts = correction_parts(exec_id_of(row))
         assert parts is not None, "only such an id has versions"
-        fee = self._journal.state.get(FEES, before)
+        # The fee of a row that is booked again together with its first booking is that of both.
+        fee = None if row.get(REBOOKED) == IN_PLACE else self._journal.state.get(FEES, before)
         known = Decimal(0) if fee is None or fee.commission is None else -fee.commission
         void = self._voided.get((row["accountId"], parts.root))
         if void is not None and exec_id_of(void) == before:
@@ -158,6 +169,12 @@ class JournalBookings:
             moment = datetime.fromisoformat(cancel[TIME])
             alike = {root: row for root, row in alike.items() if row.execution.time == moment}
         return next(iter(alike.values())) if len(alike) == 1 else None
+
+
+def _differs(execution: Execution, row: Row) -> bool:
+    """Return whether a booking has another quantity or price than the execution in force."""
+    quantity, price = (Decimal(row[name].replace(",", "")) for name in ("quantity", "tradePrice"))
+    return execution.signed != quantity or execution.price != price
 
 
 def _is_like(booked: BookedExecution, cancel: Row) -> bool:
