@@ -24,6 +24,20 @@ def test_spelling_of_an_alert_that_had_nothing_is_the_one_in_which_it_was_matche
     shows(day, "Real Day Trading/TSLA", None)
 
 
+def test_record_that_continues_two_is_as_old_as_the_older_one() -> None:
+    """Two spellings of an undated record, seen 1000 s apart, are gone for a third one: it is both of them.
+
+    A fill of 100 s after the first sight is told only then.
+    """
+    record = {"TSLA": alert(C95, created=None)}
+    day = Day({"Real Day Trading": record})
+    day.wait(1000)
+    day.read({"Real Day Trading": record, "real-day-trading": record})
+    day.read({"RealDayTrading": record})
+    day.fill(C95, 2, at=-900, live=False)
+    shows(day, "RealDayTrading/TSLA", 2)
+
+
 def test_orphan_is_told_as_it_was_known_last() -> None:
     """A is written in another spelling, and is gone before anybody looked at that."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

@@ -302,6 +302,9 @@ class Registry:
                     record = self._record(alerter, ticker, raw, store, store.at)
                     seen = self._first_sight(record, store)
                     known.first_seen, known.skew, known.lost = seen.at, seen.skew, False
+                if not spelled:
+                    new = self._record(alerter, ticker, raw, store, known.first_seen)
+                    self._date_as_oldest(known, new, kept)
                 known.record = self._record(alerter, ticker, raw, store, known.first_seen)
             rest = left
         for alert in self.alerts:
@@ -314,6 +317,16 @@ class Registry:
         for alert in self.present:
             if alert.record.created.moment is None and self._sight(alert.record) is None:
                 self._sights.append(Sight(alert.record, alert.first_seen, alert.skew))
+
+    def _date_as_oldest(self, respelled: Alert, new: Record, kept: Collection[int]) -> None:
+        """Have one that is several alerts which are gone be as old as the oldest of them.
+
+        The rules page says no word of it: it has what each of them had.
+        """
+        gone = (alert for alert in self.alerts if alert.number not in kept and not alert.lost)
+        same = [respelled, *(alert for alert in gone if self._same(alert, new))]
+        oldest = min(same, key=lambda alert: alert.first_seen)
+        respelled.first_seen, respelled.skew = oldest.first_seen, oldest.skew
 
     def _first_sight(self, record: Record, store: StoreRead) -> Sight:
         """Return when it is first seen; an undated one that had this name before, with this contract, was."""
