@@ -20,8 +20,8 @@ from tests.support.facts import (
     quantity,
     shown,
 )
-from tracker.core.model import LIVE, Notice, Undecodable
-from tracker.core.state import ANSWERS, DIFFERENCES
+from tracker.core.model import LIVE, End, EndOf, Notice, Source, Undecodable
+from tracker.core.state import ANSWERS, DIFFERENCES, SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
 
@@ -211,3 +211,24 @@ def test_answer_lags_behind_a_swept_correction() -> None:
     story.sweep(correction, request=901)
     story.snapshot(position(4))
     assert story.ledger.take_position_reasons() == ["the last answer lags behind the executions"]
+
+
+NEWS = {
+    "an old version": ((3, execution(exec_id(1), 4)), True),
+    "another price": ((3, execution(exec_id(1, 3), 3, "2.60")), True),
+    "another quantity": ((2, execution(exec_id(1, 3), 2)), False),
+    "a void of what never came": ((3, execution(exec_id(2, 2), 0)), False),
+}
+"""What is pushed while positions are listed: what they list, the push, and whether the answer is used."""
+
+
+@pytest.mark.parametrize("name", NEWS)
+def test_only_what_may_change_what_is_held_disturbs_an_answer(name: str) -> None:
+    """The second version is known by then; which rows contain a push is unknown only if it changes a size."""
+    (listed, push), used = NEWS[name]
+    story = Story()
+    story.tell(execution(exec_id(1, 2), 3))
+    before = story.state.get(SNAPSHOTS, "last")
+    story.note(Source.SENT, "positions")
+    story.tell(position(listed), push, End(EndOf.POSITIONS, -1))
+    assert (story.state.get(SNAPSHOTS, "last") != before) is used

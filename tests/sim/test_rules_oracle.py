@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.sim.rules_oracle import facts as f
+from tests.sim.test_rules_oracle_changes import answer_with_fourteen
 from tests.support.oracle_day import (
     ACC,
     C95,
@@ -199,6 +200,21 @@ def test_disturbed_answer_is_not_compared() -> None:
     day.add(f.PositionsAnswered(day.now, day.connection, {(ACC, 7): Decimal(10), (ACC, 55): Decimal(1)}))
     assert not day.right().inbox
     shows(day, A, 15)
+
+
+def test_old_version_disturbs_no_answer() -> None:
+    """Rule 4.3: 2 were corrected to 1; that they were 2 is pushed only now, and changes nothing any more."""
+    day, root = bought_ten(), "0000e0d5.00000009.01"
+    day.fill(C95, 1, perm=77, exec_id=f"{root}.02")
+    answer_with_fourteen(day, lambda: day.fill(C95, 2, perm=77, exec_id=f"{root}.01"))
+    assert day.right().waiting("unexplained")
+
+
+def test_correction_of_the_price_alone_disturbs_no_answer() -> None:
+    day = bought_ten()
+    exec_id = day.fill(C95, 2)
+    answer_with_fourteen(day, lambda: day.correct(exec_id, 2, 3.99))
+    assert day.right().waiting("unexplained")
 
 
 def test_repeatedly_lagging_answer_is_uncertain() -> None:

@@ -307,10 +307,7 @@ class Ledger:
             self._orders.sum_again(row)
         if not in_force.counted:
             return
-        if corrected.folded or in_force.contract_key in self._positions.aside:
-            self._positions.correct(in_force, corrected.change)
-        else:
-            self._positions.add(in_force, corrected.change)
+        self._positions.correct(in_force, corrected.change, folded=corrected.folded)
 
     def _booked(self, key: ExecutionKey) -> BookedExecution | None:
         return self._state.get(EXECUTIONS, f"{key.account} {key.exec_id}")

@@ -15,10 +15,10 @@ answer; after a break that needs a sweep first. A confirmed balance becomes unco
 comes that the answer may or may not contain, or if the link to IBKR turns out to have been broken before the
 answer.
 
-An answer is used if no live execution came between request and end; if one did, the link requests positions
-again. Such a disturbed answer is used when there is no better one. An answer that came while the gateway had
-lost IBKR, or after its time-out, is never used. A row that cannot be read says nothing of its contract; if it
-is unknown which contract it was, the answer is not certain.
+An answer is used if no live execution, and no correction of a quantity, came between request and end; if one
+did, the link requests positions again. Such a disturbed answer is used when there is no better one. An answer
+that came while the gateway had lost IBKR, or after its time-out, is never used. A row that cannot be read
+says nothing of its contract; if it is unknown which contract it was, the answer is not certain.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tracker.core.model import Moment
-from tracker.core.state_rows import Snapshot
+from tracker.core.model import LIVE, Moment
+from tracker.core.state_rows import BookedExecution, Snapshot
 
 
 @dataclass(slots=True)
@@ -124,10 +124,10 @@ class PositionSnapshots:
         else:
             self._draft.rows[contract] = quantity
 
-    def disturb(self, contract: str) -> None:
+    def disturb(self, booked: BookedExecution) -> None:
         """Note a live execution while positions are being listed: which of them contain it is unknown."""
-        if self._draft is not None:
-            self._draft.disturbed.add(contract)
+        if self._draft is not None and booked.execution.request_id == LIVE:
+            self._draft.disturbed.add(booked.contract_key.text())
 
     def ended(self, ended: Moment) -> Snapshot | None:
         """End the answer; returns it if it can be used at once."""

@@ -33,7 +33,7 @@ from tracker.core.fold_failure import FoldFailed, names_contract
 from tracker.core.fold_runs import FoldRuns
 from tracker.core.lot_changes import Movement, second_of, stand_of
 from tracker.core.lots import Folded, apply_decision, fold, split_as, stands_behind, step
-from tracker.core.model import LIVE, AlertId, Execution, Moment
+from tracker.core.model import AlertId, Execution, Moment
 from tracker.core.opening_balance import touches_baseline
 from tracker.core.ownership_rows import OwnershipDecision
 from tracker.core.position_snapshots import PositionSnapshots
@@ -198,8 +198,11 @@ class Positions:
 
         `change`: by how much it changes what we hold.
         """
+        self._snapshots.disturb(booked)
+        self._add(booked, change)
+
+    def _add(self, booked: BookedExecution, change: Decimal) -> None:
         key = booked.contract_key
-        self._disturb(booked, key)
         self._certainty.booked(booked, change)
         holding = self._state.get(HOLDINGS, key.text())
         swept = self._sweeps.answers(booked.execution.request_id)
@@ -275,9 +278,16 @@ class Positions:
         self._add_owners(key.account, folded, [decision])
         self._touched(folded.touched, key)
 
-    def correct(self, booked: BookedExecution, change: Decimal) -> None:
-        """Have a contract folded again, since one of its executions has a new version."""
-        self._disturb(booked, booked.contract_key)
+    def correct(self, booked: BookedExecution, change: Decimal, *, folded: bool) -> None:
+        """Have a contract folded again, since one of its executions, `folded` or not, has a new version.
+
+        Another price, or an old version that comes late, changes nothing that positions list.
+        """
+        if change:
+            self._snapshots.disturb(booked)
+        if not folded and booked.contract_key not in self.aside:
+            self._add(booked, change)
+            return
         self._certainty.booked(booked, change)
         self.aside.pop(booked.contract_key, None)
         self.changed(booked.contract_key)
@@ -368,10 +378,6 @@ class Positions:
     def answering(self) -> bool:
         """Whether an answer about positions is being received."""
         return self._snapshots.under_way
-
-    def _disturb(self, booked: BookedExecution, key: ContractKey) -> None:
-        if booked.execution.request_id == LIVE:
-            self._snapshots.disturb(key.text())
 
     @names_contract
     def refold(self, key: ContractKey) -> None:

@@ -26,6 +26,21 @@ class Sweep:
     """The same of its end."""
 
 
+def was_pushed_behind(fact: Fact, arrived: int) -> bool:
+    """Return whether a push behind so many arrivals told an execution, or changed how much it is of.
+
+    A price, and a version that had been replaced by then, change nothing that is held.
+    """
+    known: list[int] = []
+    for version, number in fact.arrived.items():
+        before = fact.versions[max(known)].signed if known else None
+        known.append(version)
+        changed = fact.versions[max(known)].signed != before
+        if changed and number > arrived and fact.versions[version].live:
+            return True
+    return False
+
+
 @dataclass(slots=True)
 class Heard:
     """What tells what an answer contains."""

@@ -478,10 +478,6 @@ class Fact:
         """
         return min(version.time for version in self.versions.values())
 
-    def was_pushed_behind(self, arrived: int) -> bool:
-        """Return whether a version of it was pushed behind so many arrivals."""
-        return any(self.versions[one].live and number > arrived for one, number in self.arrived.items())
-
     @property
     def time(self) -> datetime:
         """Its place: a correction's own time moves nothing."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Scaled, Sweep
+from tests.sim.rules_oracle.answers import Answer, MovedIn, Opening, Scaled, Sweep, was_pushed_behind
 from tests.sim.rules_oracle.days import NEW_YORK, expiry_day
 from tests.sim.rules_oracle.entries import Adjustment, Place, Unexplained, Unsettled
 from tests.sim.rules_oracle.facts import (
@@ -221,7 +221,7 @@ class Holdings:
             contained=asked.sizes,
             second=None if event.broker_time is None else event.broker_time.replace(microsecond=0),
             disturbed=frozenset(
-                fact.order.holding for fact in self._facts if fact.was_pushed_behind(asked.arrived)
+                fact.order.holding for fact in self._facts if was_pushed_behind(fact, asked.arrived)
             ),
             gap_epoch=self._openings.gaps,
             unproven=self._openings.unproven,
