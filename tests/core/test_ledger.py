@@ -280,6 +280,15 @@ def test_a_closing_fill_needs_nobody() -> None:
     assert booked(story, exec_id(2)).attention is Attention.NONE
 
 
+def test_what_is_all_closed_is_not_matched_again() -> None:
+    """Rule 1.5: nothing of it is left as that is decided, so its near miss is what is told of it."""
+    story = Story(lambda execution: NEAR)
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=1, perm_id=189))
+    story.decide = unmatched
+    story.note(Source.STORE, "rematch", ACCOUNT, exec_id(1))
+    assert booked(story, exec_id(1)).attention is Attention.NEAR_MISS
+
+
 def test_person_assigns_fill_and_moves_it() -> None:
     story = Story(lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, OTHER)))
     story.tell(execution(exec_id(1), 4))

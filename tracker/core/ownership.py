@@ -273,8 +273,9 @@ class Ownership:
         new = settle(before, self._without_successors(first.dated, left, match))
         if new is None:
             return
-        if isinstance(new, Matched) and not left:
-            self._note_in_vain(frame, order, new)
+        if not left:
+            if isinstance(new, Matched):
+                self._note_in_vain(frame, order, new)
             return
         self._state.put(OWNERS, replace(order, match=new, settled=settled_by(new)))
         if isinstance(new, Matched):
