@@ -30,8 +30,10 @@ from tests.support.facts import (
 from tracker.core.alert_updates import ClosingPolicy, EventKind, settle_reopened
 from tracker.core.model import (
     AlertId,
+    Ambiguous,
     Contract,
     OpenOrder,
+    Rule,
     Source,
     correction_parts,
 )
@@ -107,6 +109,20 @@ def test_reopened_removed_record_needs_a_person() -> None:
     assert row.execution.exec_id == exec_id(2)
     story.tell(execution(exec_id(3), 1, at=5, perm_id=190))
     assert booked(story, exec_id(2)).attention is Attention.REOPENED
+
+
+def test_reopening_that_goes_leaves_what_the_fill_opens_itself() -> None:
+    """What reopened the record is void: the sale opens a short again, of which several alerts agree."""
+    story = Story(policy=ClosingPolicy.REMOVE)
+    story.tell(execution(exec_id(1), 4))
+    story.tell(execution(exec_id(2), -4, at=10, perm_id=189))
+    story.decide = lambda execution: Ambiguous(Rule.SYMBOL, (ALERT, SUCCESSOR))
+    story.tell(execution(exec_id(3), -2, at=20, perm_id=190))
+    assert booked(story, exec_id(3)).attention is Attention.AMBIGUOUS
+    story.tell(execution(exec_id(1, 2), 7))
+    assert booked(story, exec_id(3)).attention is Attention.REOPENED
+    story.tell(execution(exec_id(1, 3), 4))
+    assert booked(story, exec_id(3)).attention is Attention.AMBIGUOUS
 
 
 @pytest.mark.parametrize("how", ["sold", "back", "replaced"])

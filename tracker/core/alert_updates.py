@@ -51,6 +51,7 @@ from tracker.core.state_rows import (
     Delivery,
     Holding,
     alert_text,
+    attention_of,
     broker_order_text,
 )
 
@@ -452,10 +453,14 @@ def _but_time(shown: Mapping[str, Value] | None) -> dict[str, Value]:
 
 
 def settle_reopened(state: LedgerState, alert: AlertId) -> None:
-    """Take the fill that reopened a record out of the inbox: what it opened is closed, or is shown again."""
+    """Take the last fill of a reopened record out of the inbox: what it has is closed, or is shown again.
+
+    A fill that touches no alert any more, since it was folded again, reopened none. What it opened remains.
+    """
     for row in state.find(EXECUTIONS, "inbox", Attention.REOPENED.value):
-        if alert in row.owners:
-            state.put(EXECUTIONS, replace(row, attention=Attention.NONE))
+        if alert in row.owners or not row.owners:
+            attention = attention_of(row.match) if row.opening else Attention.NONE
+            state.put(EXECUTIONS, replace(row, attention=attention))
 
 
 def _reopened(
