@@ -99,6 +99,14 @@ def test_swept_fill_is_no_newer_word() -> None:
     assert (news(story)["filled_qty"], news(story)["remaining_qty"]) == (5, 0)
 
 
+def test_correction_is_no_newer_word() -> None:
+    """It changes a fill in its place, also one that is pushed, and says nothing of what works now."""
+    story = partly_filled()
+    ask(story, execution(exec_id(1, 2), 4, "2.60"))
+    story.tell(execution(exec_id(1, 3), 4, "2.70"))
+    assert (news(story)["filled_qty"], news(story)["remaining_qty"]) == (4, 0)
+
+
 def test_answer_that_timed_out_proves_nothing() -> None:
     """The late End of the first request is not the second one's, and ends nothing either."""
     story = partly_filled()

@@ -57,6 +57,19 @@ def test_unlisted_order_without_perm_id_does_not_work() -> None:
     assert next(iter(day.right().orders.values())).remaining == 0
 
 
+def test_correction_of_an_old_fill_is_no_newer_word() -> None:
+    """Rules 1.1 and 5.1: it changes a fill in its place, and says nothing of what works now."""
+    day = Day()
+    day.add(f.OrderTold(day.now, Decimal(10), perm_id=9))
+    exec_id = day.fill(C95, 4, perm=9)
+    day.add(f.OpenOrdersAsked(day.now))
+    day.correct(exec_id, 4, 3.99)
+    day.add(f.OpenOrdersAnswered(day.now, frozenset()))
+    assert next(iter(day.right().orders.values())).remaining == 0
+    day.correct(f"{exec_id[:-1]}2", 4, 3.89)
+    assert next(iter(day.right().orders.values())).remaining == 0
+
+
 def test_something_newer_was_heard_of_it() -> None:
     day = Day()
     day.fill(C95, 4, perm=9)

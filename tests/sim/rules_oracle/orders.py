@@ -90,9 +90,7 @@ class Orders:
 
     def handle(self, event: Event) -> None:
         if isinstance(event, Executed):
-            told = self._of(event.perm_id, event.client_id, event.order_id, heard=event.live)
-            told.missing = told.missing and not event.live
-            told.book(event)
+            self._executed(event)
         elif isinstance(event, OrderTold):
             told = self._of(event.perm_id, event.client_id, event.order_id)
             told.total, told.ratios, told.missing = event.total, dict(event.ratios), False
@@ -110,6 +108,15 @@ class Orders:
             self._heard_since = set()
         elif isinstance(event, OpenOrdersAnswered):
             self._open_orders(event)
+
+    def _executed(self, event: Executed) -> None:
+        """A correction changes a fill in its place (rule 1.1); it tells nothing newer of the order."""
+        told = self._of(event.perm_id, event.client_id, event.order_id, heard=False)
+        root, _ = root_and_version(event.exec_id)
+        if event.live and root not in told.fills.get(order_key(event), {}):
+            told = self._of(event.perm_id, event.client_id, event.order_id)
+            told.missing = False
+        told.book(event)
 
     def _of(self, perm_id: int, client_id: int, order_id: int, *, heard: bool = True) -> _Told:
         key = (perm_id,) if perm_id else (client_id, order_id)
