@@ -96,6 +96,24 @@ def test_undone_assignment_of_an_order_of_which_nothing_was_taken_over() -> None
     assert (position["quantity"], position["avg_price"]) == (3, 3)
 
 
+def test_fill_follows_whom_its_order_was_given_back_to() -> None:
+    """All of an order was sold when a successor took over 2. It is assigned, and that is taken back.
+
+    The successor stood in for its owner then, and is gone since: the order's next 4 are the successor's.
+    """
+    story = DatedStory()
+    story.tell(execution(exec_id(1), 4), execution(exec_id(2), -4, at=5, perm_id=189))
+    story.tell(execution(exec_id(3), 2, at=6, perm_id=190))
+    story.created[SUCCESSOR] = 300
+    story.note(Source.STORE, "replaced", *alert_fields(ALERT), *alert_fields(SUCCESSOR))
+    assign(story, 1, ALERT._replace(alerter="demslayer"))
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, exec_id(1))
+    del story.created[SUCCESSOR]
+    story.note(Source.STORE, "gone", *alert_fields(SUCCESSOR))
+    story.tell(execution(exec_id(4), 4, at=9))
+    assert quantity(story, SUCCESSOR) == 6
+
+
 def test_undone_assignment_goes_to_who_stood_in_and_is_gone() -> None:
     """All of an order was sold when a successor took over 2. The order's next 4 are the successor's.
 

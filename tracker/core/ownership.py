@@ -358,7 +358,7 @@ class Ownership:
         since = {now(owner): rule for owner, rule in made[0].before}
         before = tuple(since.items())
         old = Matched(before) if before else Unmatched("a person took the assignment back")
-        match = made[0].was or old
+        match = old if isinstance(made[0].was, Matched) else made[0].was or old
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
         ruling = Ruling(order.contract, OwnershipKind.ASSIGNED, before, order.order)
         place = self._log.make(frame, ruling, self.skew)
