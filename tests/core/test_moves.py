@@ -25,6 +25,7 @@ from tests.support.facts import (
     unmatched,
 )
 from tests.support.held_stock import KEY, STOCK, Held
+from tracker.core.alert_updates import instant
 from tracker.core.certainty import LAGGING
 from tracker.core.model import Contract, Source
 from tracker.core.state import DIFFERENCES, HOLDINGS
@@ -422,3 +423,27 @@ def test_what_goes_on_and_vanishes_there_in_one_second() -> None:
     position_shown = shown(story).position
     assert position_shown is not None
     assert (position_shown["quantity"], position_shown["closed_by"]) == (0, "adjusted")
+
+
+def test_what_goes_on_leaves_before_what_vanishes_elsewhere() -> None:
+    """11 and 3 vanish in one second from two accounts, of the 11 something was traded last.
+
+    A person says that these became another contract, of which 20 were short: the 3 were closed last.
+    """
+    story = Moving(10)
+    story.now += timedelta(seconds=30)
+    story.sell(-3, account=OTHER_ACCOUNT, contract=STOCK)
+    bought = story.now.replace(microsecond=0)
+    story.trade(1)
+    story.decide = unmatched
+    story.sell(20)
+    for request, here, there, new in ((700, 11, 3, -20), (710, 0, 0, -9), (720, 0, 0, -9)):
+        story.now += timedelta(seconds=301)
+        story.sweep(request=request)
+        story.sweep(request=request + 1, account=OTHER_ACCOUNT)
+        beside = position(1, contract=BESIDE, account=OTHER_ACCOUNT), position(new, contract=NEW)
+        listed = position(here, contract=STOCK), position(there, contract=STOCK, account=OTHER_ACCOUNT)
+        story.snapshot(*beside, *listed)
+    story.say(BECAME)
+    assert (quantity(story), story.of_new()) == (0, -9)
+    assert (shown(story).position or {})["opened_at"] == instant(bought)

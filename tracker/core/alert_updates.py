@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracker.core.lot_changes import last_stand
+from tracker.core.lot_changes import last_stand, second_of
 from tracker.core.model import (
     ZERO,
     AlertId,
@@ -296,17 +296,17 @@ def _position(
 def _latest(
     state: LedgerState, found: Sequence[tuple[Holding, AlertPosition]]
 ) -> tuple[Holding, AlertPosition]:
-    """Return what changed last; within a second, what moved elsewhere changed before what is there."""
-    newest = max(last_stand(mine) for _, mine in found)
-    latest = [each for each in found if last_stand(each[1]) == newest]
-    if len(latest) == 1:
-        return latest[0]
+    """Return what changed last; within a second, what went on elsewhere changed before all else."""
+    if len(found) == 1:
+        return found[0]
 
-    def stays(holding: Holding) -> bool:
-        moves = state.find(ADJUSTMENTS, "contract", holding.key.text())
-        return not any(one.into and not one.undone for one in moves)
+    def stand(one: tuple[Holding, AlertPosition]) -> tuple[datetime, bool, str]:
+        second, exec_id = last_stand(one[1])
+        moves = state.find(ADJUSTMENTS, "contract", one[0].key.text())
+        left = any(each.into and not each.undone and second_of(each.place.time) == second for each in moves)
+        return second, not left, exec_id
 
-    return next((each for each in latest if stays(each[0])), latest[0])
+    return max(found, key=stand)
 
 
 def shared_names(state: LedgerState, holding: Holding, mine: AlertPosition) -> set[str]:
