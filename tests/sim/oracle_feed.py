@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tests.sim.broker import AccountContract, SimBroker
 from tests.sim.broker_feed import BrokerFeed
 from tests.sim.gateway import SimGateway
+from tests.sim.looks import Journalled, Looks
 from tests.sim.rules_oracle import facts
 from tests.sim.rules_oracle.entries import Kind
 from tests.sim.rules_oracle.facts import (
     Contract,
     Executed,
     LookedAgain,
-    LookNoted,
     StoreRead,
 )
 from tests.sim.rules_oracle.oracle import Expected, Oracle
@@ -59,25 +59,6 @@ _NAMES: Final = {
 }
 ZONE: Final = "America/New_York"
 """The stores' zone."""
-
-
-class Journalled(NamedTuple):
-    """Hold numbers of frames of the journal."""
-
-    decided: int
-    """The last that is decided."""
-    last: int
-    noted: int
-    """The last of those not decided yet that tells what was found in the store; 0 if there is none."""
-
-
-class Look(NamedTuple):
-    """Hold a look through the stores of which not all is decided yet."""
-
-    behind: int
-    """The last frame that was journalled by then."""
-    known: facts.Known | None
-    """What it could find something for; None while that is what is known now."""
 
 
 class OracleFeed:
@@ -135,11 +116,7 @@ class OracleFeed:
         """What was read last; None while the store cannot be read."""
         self._served: Records | None = None
         """What fills are matched against, also while it cannot; None until a process has read the store."""
-        self._open_looks: list[Look] = []
-        self._looks_before = 0
-        """How many of these are an earlier process's, which noted what it found."""
-        self._noted_behind = -1
-        """Of the look that was last told so: what a lost look reads behind it is none of its finds."""
+        self._looks = Looks(self._tell, self._oracle.known, self._order_of)
         self._now: Expected | None = None
 
     # What the tracker does
@@ -151,10 +128,7 @@ class OracleFeed:
 
     def stopped(self, at: datetime, noted: int) -> None:
         """End a process; what it found by looking through the stores lasts only if it was `noted`."""
-        self._note_look(at, noted)
-        self._keep_what_is_known()
-        self._open_looks = [look for look in self._open_looks if look.behind < noted]
-        self._looks_before = len(self._open_looks)
+        self._looks.stopped(at, noted)
         if self._answers is not None:
             self._answers.stopped()
         self._tell(facts.Stopped(at, killed=True))
@@ -168,33 +142,15 @@ class OracleFeed:
         self._read = self._served = records
         if not journalled.noted:
             # What an earlier process noted is decided by what stands there now.
-            self._look(at, journalled.decided)
-        self._note_look(at, journalled.noted)
-        self._keep_what_is_known()
+            self._looks.decided(at, journalled.decided)
+        self._looks.note(at, journalled.noted)
+        self._looks.keep_what_is_known()
         self._tell(StoreRead(at, records, self._stored, zone=ZONE, looked=False))
-        self._looks_through(journalled)
+        self._looks.begin(journalled)
 
     def compared(self, journalled: Journalled) -> None:
         """Take in that the tracker looks through what it read, once more."""
-        self._looks_through(journalled)
-
-    def _looks_through(self, journalled: Journalled) -> None:
-        self._open_looks.append(Look(journalled.last, None))
-        if journalled.last > journalled.decided:
-            self._keep_what_is_known()
-
-    def _keep_what_is_known(self) -> None:
-        """Keep for each open look what it could find something for, before that changes."""
-        if any(look.known is None for look in self._open_looks):
-            known = self._oracle.known()
-            self._open_looks = [Look(look.behind, look.known or known) for look in self._open_looks]
-
-    def _note_look(self, at: datetime, noted: int) -> None:
-        """Take in once what the last look found, where it is written down and waits to be decided."""
-        behind = self._open_looks[-1].behind if self._open_looks else noted
-        if noted > behind != self._noted_behind:
-            self._noted_behind = behind
-            self._tell(LookNoted(at, behind))
+        self._looks.begin(journalled)
 
     def clock_set(self, at: datetime, by: timedelta) -> None:
         """Take in that the clock of the tracker's machine was set, and shows `at` now."""
@@ -226,44 +182,37 @@ class OracleFeed:
         What an earlier process noted waits until the store can be read. While executions wait for the end of
         their sweep, nobody looks whose they are by now unless the stores have changed.
         """
-        if self._open_looks:
+        if self._looks.open:
             if not journalled.noted:
-                self._look(at, journalled.decided)
+                self._looks.decided(at, journalled.decided)
         elif not waits:
             self._tell(LookedAgain(at))
 
-    def _look(self, at: datetime, cursor: int) -> None:
-        if self._open_looks and cursor >= self._open_looks[0].behind:
-            noted = self._looks_before > 0
-            due = [look for look in self._open_looks if look.behind <= cursor]
-            self._open_looks = self._open_looks[len(due) :]
-            self._looks_before = max(self._looks_before - len(due), 0)
-            seen = [look.known for look in due if look.known is not None]
-            orders = frozenset[facts.OrderKey]().union(*(each.orders for each in seen))
-            alerts = frozenset[int]().union(*(each.alerts for each in seen))
-            known = facts.Known(orders, alerts) if len(seen) == len(due) else None
-            self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, known=known))
-
     def commit(
         self,
-        taken: Iterable[Frame],
+        taken: Sequence[Frame],
+        rest: Sequence[Frame],
         openings: Mapping[AccountContract, Decimal],
         unproven: frozenset[date],
         at: datetime,
     ) -> None:
         """Take in the frames of one transaction, and what the tracker takes for the opening balances now.
 
-        `unproven` days ended unseen and were not proved by positions, see `checks.check_gaps`.
+        `rest` are those behind them, which are not decided yet. `unproven` days ended unseen and were not
+        proved by positions, see `checks.check_gaps`.
         """
         self._days_unproven(self._unproven | unproven, at)
         # A window begins as its fill is booked, however long that was on its way.
         self._tell(facts.TimePassed(at))
+        unfinished = self._looks.unfinished(taken, rest)
         for frame in taken:
-            if self._open_looks and frame.seq > self._open_looks[0].behind:
+            if self._looks.is_behind_one(frame):
                 # What was held is known from messages that came before the stores are looked through.
                 self._open(openings, at)
-            self._look(at, frame.seq - 1)
+            self._looks.decided(at, frame.seq - 1 if unfinished is None else min(frame.seq, unfinished) - 1)
             self._frame(frame)
+        if unfinished is not None:
+            self._looks.decided_partly(at, unfinished, taken)
         self._days_unproven(unproven, at)
         self._open(openings, at)
         # What is held of a contract is an open question until its first commit is over.
@@ -337,7 +286,7 @@ class OracleFeed:
     @property
     def settled(self) -> bool:
         """Whether all that was read of the stores is looked through."""
-        return not self._open_looks
+        return not self._looks.open
 
     def complete(self) -> bool:
         """Return whether all that the broker ever executed was taken in, the replaced versions apart."""
@@ -428,6 +377,11 @@ class OracleFeed:
     ) -> None:
         """Take in what a person decided with a frame, or takes back of it."""
         self._tell(facts.PersonDecided(at, action, exec_id, alert, created_at, number))
+
+    def _order_of(self, exec_id: str) -> facts.OrderKey:
+        truth, (root, _) = self.known[exec_id], facts.root_and_version(exec_id)
+        alone = "" if truth.perm_id else root
+        return facts.OrderKey(truth.account, truth.contract.con_id, truth.perm_id, alone)
 
     def _present(self) -> set[tuple[str, str | None]]:
         return {(one.name, one.created_at) for one in self.now().alerts if one.present}

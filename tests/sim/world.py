@@ -32,9 +32,10 @@ from tests.sim.host_clock import HostClock
 from tests.sim.inline import Inline
 from tests.sim.late_reports import LateReports
 from tests.sim.latecomers import Latecomers
+from tests.sim.looks import Journalled
 from tests.sim.neighbour import Neighbour
 from tests.sim.options import Options, draw
-from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, Journalled, OracleFeed
+from tests.sim.oracle_feed import EARLY_FILL, RETRY_FOR, OracleFeed
 from tests.sim.person import Person
 from tests.sim.session import SimSession
 from tests.sim.stored import StoredContracts
@@ -223,7 +224,8 @@ class World:
         self.ended.take(taken)
         by_positions = GapEnd.POSITIONS.value
         closed = {gap.day for gap in self.journal.state.every(GAPS) if gap.closed_how == by_positions}
-        self.feed.commit(taken, openings, self.ended.days - closed, self.clock.host())
+        unproven, rest = self.ended.days - closed, frames[len(taken) :]
+        self.feed.commit(taken, rest, openings, unproven, self.clock.host())
         self._cursor = cursor
 
     def _saw(self, store: AlertStore, changed: bool | None) -> None:

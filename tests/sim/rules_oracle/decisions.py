@@ -250,11 +250,11 @@ class Replay:
         self._noted = {each: behind for each, behind in self._noted.items() if each not in written}
         if not looks or not (self._unlooked or event.rematch):
             return
-        if not noted:
+        if not noted and not event.partly:
             self.registry.look(self.tallies())
             self._unlooked = False
         full = self._look_before if noted else self._look
-        self._look = self._look and noted
+        self._look = self._look and (noted or event.partly)
         # What takes over as soon as the next look finds it shares nothing with whom it takes over from.
         waiting = [each for each in self._takeovers() if noted or each not in found]
         # The oldest first: what is older than a record's close must not follow what opens it again.

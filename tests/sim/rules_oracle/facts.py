@@ -109,6 +109,8 @@ class LookedAgain:
     until: int | None = None
     known: Known | None = None
     """What was known as it looked; None: all that is known now."""
+    partly: bool = False
+    """Whether another one follows, which decides what else was found."""
 
 
 class Known(NamedTuple):
