@@ -78,6 +78,34 @@ def test_booked_again_with_other_values(desk: FlexDesk, known: str, together: bo
     assert desk.held() == (True, 3, 3)
 
 
+@pytest.mark.parametrize("with_row", [False, True])
+def test_cancelled_forerunner_of_a_correction(desk: FlexDesk, with_row: bool) -> None:
+    """The gateway told the correction, so the row that cancels the first version takes nothing from it."""
+    desk.bought(FIRST)
+    desk.bought(f"{FIRST[:-2]}02", 3)
+    correction = trade(ibExecID=f"{FIRST[:-2]}02", quantity="3", tradeID="7009", transactionID="106003")
+    for _ in range(2):
+        result = desk.take_in(report(CANCEL, *([correction] if with_row else [])))
+        assert (desk.held(), result.voided, result.unknown) == ((True, 3, 3), 0, [])
+    desk.take_in(report(cancel(correction, 106004), day=THURSDAY))
+    assert desk.held() == CLOSED
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_second_booking_with_other_values_in_any_report(desk: FlexDesk, order: tuple[int, ...]) -> None:
+    """In the order of the days once more, as the import asks for where it knew no cancelled trade."""
+    told = (
+        lambda: desk.bought(FIRST),
+        lambda: desk.take_in(report(BOOKED, day=TUESDAY)),
+        lambda: desk.take_in(report(CANCEL)),
+        lambda: desk.take_in(report(AGAIN | {"quantity": "3", "tradePrice": "2.61"}, day=THURSDAY)),
+    )
+    for each in (*order, *range(4)):
+        told[each]()
+    assert desk.held() == (True, 3, 3)
+    assert desk.shown()["position"]["avg_price"] == 2.61
+
+
 def test_import_again_changes_nothing(desk: FlexDesk) -> None:
     desk.bought(FIRST)
     reports = [report(BOOKED, day=TUESDAY), report(CANCEL), report(AGAIN, day=THURSDAY)]

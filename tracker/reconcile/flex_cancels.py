@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from tracker.core.corrections import has_exec_id, has_unnamed, named_as, unnamed_as
 from tracker.core.journal_entries import FlexTrade
@@ -32,8 +33,11 @@ from tracker.gateway.flex_bookings import (
     void_of,
 )
 from tracker.gateway.flex_columns import Row, is_cancel, read_row
-from tracker.gateway.flex_rows import REBOOKED, TIME, VOID, contract_of, exec_id_of, execution_of
+from tracker.gateway.flex_rows import LATE, REBOOKED, TIME, VOID, contract_of, exec_id_of, execution_of
 from tracker.journal.journal import Journal
+
+_MOST_VERSIONS: Final = 999
+"""The gateway numbers versions with two digits; what a report makes has the number of its transaction."""
 
 
 class JournalBookings:
@@ -48,13 +52,24 @@ class JournalBookings:
         self._voided: dict[tuple[str, str], Row] = {}
         """The voids of trades that the report lacks, by account and root of the execution."""
 
-    def void_by(self, cancel: Row) -> Row | None:
-        """Return the void of the trade that a row cancels; None where the journal does not clearly have that
-        trade.
+    def cancelled_by(self, cancel: Row) -> BookedExecution | None:
+        """Return the trade that a row cancels; None where the journal does not clearly have it."""
+        return self._named(cancel) or self._alike(cancel)
+
+    def is_replaced(self, known: BookedExecution) -> bool:
+        """Return whether a later version with other values is in force, from which a cancellation of this one
+        takes nothing.
         """
-        known = self._named(cancel) or self._alike(cancel)
-        if known is None:
-            return None
+        execution = known.execution
+        newer = self._journal.state.get(EXECUTIONS, f"{execution.account} {known.superseded_by}")
+        if newer is None or not newer.execution.quantity:
+            return False
+        same_root = root_of({"ibExecID": known.superseded_by}) == root_of({"ibExecID": execution.exec_id})
+        values = (execution.signed, execution.price)
+        return same_root and (newer.execution.signed, newer.execution.price) != values
+
+    def void_of(self, known: BookedExecution, cancel: Row) -> Row:
+        """Return the void of a trade that a row cancels."""
         booking = _booking_of(known.execution, cancel)
         void = void_of(booking, cancel, self._fees(known.execution.exec_id, cancel))
         self._voided[cancel["accountId"], root_of(booking)] = void
@@ -78,7 +93,10 @@ class JournalBookings:
             version = max(version, transaction_of(made_now))
             return self._again(row, exec_id_of(made_now)) if number > version else row
         voided = not newest.execution.quantity
-        again = row.get(REBOOKED) == AFTER_ANOTHER or (REBOOKED in row and _differs(newest.execution, row))
+        # A row of an earlier version says nothing of a correction that the gateway told since.
+        follows = newest.execution.exec_id == exec_id_of(row) or version > _MOST_VERSIONS
+        booked_again = follows and (REBOOKED in row or LATE in row) and _differs(newest.execution, row)
+        again = row.get(REBOOKED) == AFTER_ANOTHER or booked_again
         if (voided or again) and number > version:
             return self._again(row, newest.execution.exec_id)
         return row
@@ -156,7 +174,10 @@ class JournalBookings:
                 continue
             for entry in reversed(self._journal.flex_entries(name.encode())):
                 row: Row = read_row(entry.row) if isinstance(entry, FlexTrade) else {}
-                if row.get(own) == name and row["accountId"] == cancel["accountId"] and VOID not in row:
+                # Several bookings may have one tradeID; what was booked later is not what the row cancels.
+                later = transaction_of(row) > (transaction_of(cancel) or transaction_of(row))
+                named = row.get(own) == name and row["accountId"] == cancel["accountId"]
+                if named and VOID not in row and not later:
                     return self._journal.state.get(EXECUTIONS, f"{row['accountId']} {exec_id_of(row)}")
         return None
 

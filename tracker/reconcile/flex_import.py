@@ -210,11 +210,11 @@ class FlexImporter:
         for cancel in _each_once(self._report.statements):
             if cancel["accountId"] in self.result.foreign:
                 continue
-            void = self._bookings.void_by(cancel)
-            if void is None:
+            known = self._bookings.cancelled_by(cancel)
+            if known is None:
                 self.result.unknown.append(cancel)
-            else:
-                voids.append(void)
+            elif not self._bookings.is_replaced(known):
+                voids.append(self._bookings.void_of(known, cancel))
         return self.take(voids)
 
     def _refuse_foreign(self) -> None:
