@@ -75,6 +75,21 @@ def test_alert_found_in_vain_is_found_behind_what_waits(tmp_path: Path) -> None:
         assert [alert.name for lot in held.lots for alert in lot.owners] == [f"{ROBIN}/NVDA"]
 
 
+def test_full_look_of_a_start_comes_also_behind_what_waits(tmp_path: Path) -> None:
+    """Rule 1.6: a frame that waits at a start busts the sale, so 4 of the order are left, without owner.
+
+    Its retry window was over when it was sold. Found by seed 5460000329, with other ratios.
+    """
+    with Desk(tmp_path, {}) as desk:
+        desk.tell(buy(1, 4))
+        desk.tell(execution(exec_id(2), -4, at=960, perm_id=190), after=960)
+        desk.write({ROBIN: {"NVDA": record()}})
+        desk.append(replace(execution(exec_id(2, 2), -4, at=960, perm_id=190), quantity=Decimal(0)))
+        desk.pump = desk.make_pump(desk.store)
+        desk.run_pump()
+        assert quantities(desk) == {ROBIN: 4}
+
+
 def test_journal_keeps_who_was_there_as_a_fill_followed_its_order(tmp_path: Path) -> None:
     """Played again, it finds the same successor from what was looked at; of the order all had been sold."""
     with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:

@@ -59,6 +59,8 @@ class RetryClock:
         self._since: float | None = None
         """When the store was last known to be readable, while it is."""
         self._full_look = True
+        self._looked_early = False
+        """Whether frames waited at the last full look."""
         self._looked_with: timedelta | None = None
         """The clock's skew at the last look; None before the first."""
 
@@ -84,11 +86,15 @@ class RetryClock:
             self._full_look = True
         self._since = at if readable else None
 
-    def take_full_look(self) -> bool:
-        """Return `full_look_due`, and reset it."""
-        due = self.full_look_due
+    def take_full_look(self, *, early: bool = False) -> bool:
+        """Return `full_look_due`, and reset it.
+
+        Frames that wait at an `early` look may leave something of an order, so behind them it is due again.
+        """
+        due, again = self.full_look_due, self._looked_early and not early
+        self._looked_early = early and (due or self._looked_early)
         self._full_look, self._looked_with = False, self.skew()
-        return due
+        return due or again
 
     def open_orders(self) -> Iterator[str]:
         """Yield the orders whose window is open."""

@@ -143,7 +143,7 @@ class StoreChanges:
             else:
                 self._successions.pop(alert_state.alert, None)
         written = {each.alert for each in (*kept, *gone) if each.shown is not None}
-        notes = [*back, *sorted(left, key=self._turn), *self._copies(written), *self._rematches()]
+        notes = [*back, *sorted(left, key=self._turn), *self._copies(written), *self._rematches(early)]
         return StoreDifferences(notes, undone)
 
     def _turn(self, entry: Entry) -> tuple[int, float]:
@@ -310,14 +310,14 @@ class StoreChanges:
 
     # Orders that may have found their alert
 
-    def _rematches(self) -> list[Entry]:
+    def _rematches(self, early: bool) -> list[Entry]:
         """Return the orders with something new to decide, the oldest first.
 
         An order older than a record's close must be decided before one that opens the record again.
         """
         self._contract_lots.clear()
         orders = dict.fromkeys(self._clock.open_orders())
-        if self._clock.take_full_look():
+        if self._clock.take_full_look(early=early):
             orders.update(dict.fromkeys(self._unowned()))
         found = [first for order in orders if (first := self._look_at(order)) is not None]
         found.sort(key=lambda first: (second_of(first.moment.time), first.execution.exec_id))
