@@ -367,6 +367,25 @@ def test_lots_moved_to_a_respelled_alert_are_what_it_handed_on_there() -> None:
     assert (quantity(story, SUCCESSOR), quantity(story, respelled)) == (13, 0)
 
 
+def test_earlier_move_is_told_behind_a_later_one() -> None:
+    """10 became the new contract, then 6 of another one did: the 16 that are listed are these.
+
+    As the 6 were told first, the 10 that were listed by then counted as held before.
+    """
+    story = Moving(10)
+    third = replace(STOCK, con_id=702, symbol="NVDC", local_symbol="NVDC")
+    story.decide = unmatched
+    story.sell(-6, contract=third)
+    story.answer_with(position(10, contract=STOCK), position(6, contract=third))
+    for after in (90, 301):
+        story.answer_with(position(10, contract=NEW), position(6, contract=third), after=after)
+    story.answer_with(position(16, contract=NEW))
+    story.say(BECAME, contract=f"{ACCOUNT} {third.con_id}")
+    assert (story.of_new(), float(holding(story, NEW.con_id).base)) == (16, 10)
+    story.say(BECAME)
+    assert (story.of_new(), float(holding(story, NEW.con_id).base), quantity(story)) == (16, 0, 10)
+
+
 def test_move_behind_a_move() -> None:
     """First another account, then another contract there; a late sale at first lessens the last."""
     story = Moving(10)

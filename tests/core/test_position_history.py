@@ -99,6 +99,15 @@ def test_new_contract_was_listed_before_it_came() -> None:
     assert (held(story, 701), quantity(story)) == (8, 5)
 
 
+@pytest.mark.parametrize(("came", "before"), [(2, 1), (4, 0)])
+def test_what_came_before_all_answers_is_in_them(came: int, before: int) -> None:
+    """3 of the new contract were listed, then 5 came; what came long before them makes no short of it."""
+    story = Held(10)
+    story.answer_with(position(10, contract=STOCK), position(3, contract=NEW))
+    reported(story, -10, ratio="0.5", cause="adjusted", into=NEW)
+    assert past(story, INTO).base_without(START - timedelta(days=1), Decimal(came)) == before
+
+
 def test_new_contract_was_in_an_answer_already() -> None:
     """The broker listed the 5, of which 2 were sold, before the report came: they are not held twice."""
     story = Held(10)

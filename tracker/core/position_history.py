@@ -72,6 +72,7 @@ class PositionHistory:
             _Step(second_of(row.moment.time), row.moment.seq, 0, _Effect.ADDS, row.execution.signed)
             for row in rows
         ]
+        self._is_traded = bool(rows)
         last = max((row.moment for row in rows), default=None)
         for gone in state.find(DEPARTURES, "contract", key):
             if last is None or gone.moment > last:
@@ -91,7 +92,7 @@ class PositionHistory:
 
     def traded(self, at: datetime, signed: Decimal) -> None:
         """Add an execution, or one that voids it."""
-        self.is_known = True
+        self.is_known = self._is_traded = True
         if self.is_answered_behind(at):
             self._base -= signed
         self._step(at, 0, _Effect.ADDS, signed)
@@ -117,8 +118,17 @@ class PositionHistory:
         self._steps.sort(key=_in_order)
 
     def base_without(self, at: datetime, quantity: Decimal) -> Decimal:
-        """Return the opening balance if a quantity came at a moment; an answer after that contains it."""
-        base = self._base - quantity if self.is_answered_behind(at) else self._base
+        """Return the opening balance if a quantity came at a moment; an answer after that contains it.
+
+        What was only ever moved in began with what was listed before its first move.
+        """
+        contained = self.is_answered_behind(at)
+        if not self._is_traded and not self._until(Moment(at, _NOT_JOURNALLED)):
+            before = held_before(self._answers, self._key, lambda asked: asked.time >= at, self._base)
+            if before is not None:
+                return before
+            contained = True
+        base = self._base - quantity if contained else self._base
         return base if base * self._base > 0 else ZERO
 
     def begins_with(self, base: Decimal) -> None:
