@@ -204,3 +204,11 @@ def test_trade_booked_again_at_another_price(desk: FlexDesk) -> None:
         desk.take_in(report(*rows))
     assert desk.held() == OPEN
     assert desk.shown()["position"]["avg_price"] == 2.61
+
+
+def test_correction_with_equal_values_takes_no_other_trade(desk: FlexDesk) -> None:
+    """Its first version has the place of the one trade; the other one of that second was missed."""
+    desk.bought(FIRST)
+    desk.take_in(report(unnamed(ibOrderID=""), unnamed(**TWIN | {"ibOrderID": ""})))
+    desk.bought(f"{FIRST[:-2]}02")
+    assert desk.held() == (True, 8, 8)
