@@ -212,3 +212,17 @@ def test_correction_with_equal_values_takes_no_other_trade(desk: FlexDesk) -> No
     desk.take_in(report(unnamed(ibOrderID=""), unnamed(**TWIN | {"ibOrderID": ""})))
     desk.bought(f"{FIRST[:-2]}02")
     assert desk.held() == (True, 8, 8)
+
+
+@pytest.mark.parametrize("report_first", [True, False])
+def test_fee_that_only_the_report_tells(desk: FlexDesk, report_first: bool) -> None:
+    """Another client's fill has no fee from the gateway; one that comes later all the same replaces it."""
+    if report_first:
+        desk.take_in(report(unnamed()))
+    desk.bought(FIRST, fee="")
+    desk.take_in(report(unnamed()))
+    assert desk.shown()["last_order_update"]["commission"] == 2.6
+    desk.take_in(report(unnamed()))
+    desk.bought(FIRST, fee="1.5")
+    assert desk.shown()["last_order_update"]["commission"] == 1.5
+    assert desk.held() == OPEN

@@ -123,14 +123,16 @@ class FlexDesk:
         perm_id: int = 188,
         clock: str = "10:43:10",
         day: date = date(2025, 11, 18),
+        fee: str = "2.6",
     ) -> None:
-        """Tell a fill as the gateway does, with its fee; a negative quantity was sold."""
+        """Tell a fill as the gateway does, and its fee unless it is empty; a negative quantity was sold."""
         side = "BOT" if quantity > 0 else "SLD"
         head = f"11|-1|7|{CON_ID}|NVDA|OPT|20251121|122.5|C|100|CBOE|USD|NVDA  251121C00122500|NVDA|{exec_id}"
         tail = f"{day:%Y%m%d} {clock} US/Eastern|{ACCOUNT}|CBOE|{side}|{abs(quantity)}|2.51|{perm_id}|5|0"
         fill = f"{head}|{tail}|{abs(quantity)}|2.51|||||2"
-        fee = f"59|1|{exec_id}|2.6|USD|1.7976931348623157E308|1.7976931348623157E308|"
-        self.append(*[(Source.BROKER, tuple(text.split("|"))) for text in (fill, fee)])
+        report = f"59|1|{exec_id}|{fee}|USD|1.7976931348623157E308|1.7976931348623157E308|"
+        told = (fill, report) if fee else (fill,)
+        self.append(*[(Source.BROKER, tuple(text.split("|"))) for text in told])
 
     def gap(self, day: date) -> None:
         """Leave a day unproven."""

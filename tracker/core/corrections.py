@@ -151,6 +151,12 @@ def _claimed_by(state: LedgerState, row: BookedExecution) -> Iterator[BookedExec
             yield from _of_root(state, other.execution, beside=other)
 
 
+def is_named_as(row: BookedExecution, named: BookedExecution) -> bool:
+    """Return whether a trade without execId is the one that an execution with one has the details of."""
+    unnamed = not has_exec_id(row.execution.exec_id) and has_exec_id(named.execution.exec_id)
+    return unnamed and _same_details(row.execution, named.execution)
+
+
 def _claims(state: LedgerState, row: BookedExecution) -> bool:
     """Return whether an execution took the place of a trade without execId that has its details."""
     return any(True for _ in _claimed_by(state, row))

@@ -302,9 +302,7 @@ class Ledger:
         decided, in_force = corrected.were[0], corrected.now
         if decided.execution.signed != in_force.execution.signed or booked.key == in_force.key:
             self._emit(EventKind.CORRECTION, frame, in_force)
-        self._orders.correct(decided.execution, in_force)
-        for row in corrected.of_other_orders:
-            self._orders.sum_again(row)
+        self._orders.correct(corrected)
         if not in_force.counted:
             return
         self._positions.correct(in_force, corrected.change, folded=corrected.folded)

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tracker.core.alert_updates import order_shown
+from tracker.core.corrections import Corrected, is_named_as
 from tracker.core.model import (
     LIVE,
     ZERO,
@@ -89,13 +90,20 @@ class Orders:
         self._state.put(TOTALS, OrderTotals(booked.order, totals))
         self._changed[order_shown(booked.execution)] = None
 
-    def correct(self, was: Execution, booked: BookedExecution) -> None:
-        """Sum the order of a correction again; `was` is the version that was in force before.
+    def correct(self, corrected: Corrected) -> None:
+        """Sum the orders of a correction again.
 
-        What the broker counted until now counts `was`, so it is no evidence that a fill is missing.
+        What the broker counted until now counts what was in force before, so it is no evidence that a fill is
+        missing.
         """
+        was, booked = corrected.were[0].execution, corrected.now
+        for row in corrected.were:
+            if is_named_as(row, booked):
+                self._take_fee(row, booked)
         if booked.counted:
             self.sum_again(booked)
+        for row in corrected.of_other_orders:
+            self.sum_again(row)
         change = booked.execution.quantity - was.quantity
         if not change:
             return
@@ -115,13 +123,28 @@ class Orders:
         ):
             return []
         self._state.put(FEES, fee)
-        changed = [row for row in self._state.find(EXECUTIONS, "exec_id", fee.exec_id) if row.counted]
+        rows = self._state.find(EXECUTIONS, "exec_id", fee.exec_id)
+        for row in rows:
+            newer = self._state.get(EXECUTIONS, f"{row.execution.account} {row.superseded_by}")
+            if newer is not None and is_named_as(row, newer) and self._take_fee(row, newer):
+                self.sum_again(newer)
+        changed = [row for row in rows if row.counted]
         for booked in changed:
             if before is None:
                 self._add_fee(booked, fee)
             else:
                 self.sum_again(booked)
         return changed
+
+    def _take_fee(self, row: BookedExecution, named: BookedExecution) -> bool:
+        """Take the fee of a trade without execId for the execution in its place until the broker tells that;
+        return whether it was taken.
+        """
+        fee = self._state.get(FEES, row.execution.exec_id)
+        if fee is None or self._state.get(FEES, named.execution.exec_id) is not None:
+            return False
+        self._state.put(FEES, replace(fee, exec_id=named.execution.exec_id))
+        return True
 
     def _add_fee(self, booked: BookedExecution, fee: CommissionReport) -> None:
         """Add the first report of an execution that was summed without one."""
