@@ -213,6 +213,20 @@ def test_answer_lags_behind_a_swept_correction() -> None:
     assert story.ledger.take_position_reasons() == ["the last answer lags behind the executions"]
 
 
+def test_correction_of_what_was_pushed_behind_an_answer_leaves_its_balance() -> None:
+    """18 are listed, then 10 are bought, at an older time; a sweep corrects the price before both are folded.
+
+    The push came behind the answer, so these 10 were made later, and so was what corrects them.
+    """
+    story = Story()
+    story.snapshot(position(18))
+    story.lose_link()
+    story.tell(execution(exec_id(1), 10, at=-5))
+    story.sweep(execution(exec_id(1, 2), 10, "8.59", at=-5, request_id=902), request=902)
+    story.note(Source.LINK, "first_sweep")
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 18, 28)
+
+
 NEWS = {
     "an old version": ((3, execution(exec_id(1), 4)), True),
     "another price": ((3, execution(exec_id(1, 3), 3, "2.60")), True),

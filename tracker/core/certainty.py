@@ -32,7 +32,7 @@ from msgspec.structs import replace
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.answer_rows import CertainAnswers, PositionAnswer
 from tracker.core.model import LIVE, ZERO, Source
-from tracker.core.opening_balance import base_of, bases_between, is_contained, is_uncertain
+from tracker.core.opening_balance import are_behind, base_of, bases_between, is_contained, is_uncertain
 from tracker.core.position_history import PositionHistory
 from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import Baseline, BookedExecution, GapEnd, Holding, Snapshot
@@ -152,7 +152,7 @@ class Certainty:
             # What it lacks was not held, unless an execution that it may contain contradicts that.
             told = replace(one, rows={text: ZERO, **one.rows})
             begun = _begun(rows, holding, told, Baseline.SNAPSHOT)
-            before = self._is_before(one, rows) and not is_uncertain(rows, begun)
+            before = are_behind(rows, one.asked, one.ended) and not is_uncertain(rows, begun)
             if before and self._no_day_between(one, rows, holding.began):
                 return begun
         if holding.began is not None:
@@ -206,10 +206,6 @@ class Certainty:
         Where days between are unproven, or a report listed an execution, much else may have happened since.
         """
         return all(row.source is Source.BROKER for row in rows) and self._no_day_between(answer, rows)
-
-    @staticmethod
-    def _is_before(answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
-        return all(is_contained(row, answer.asked, answer.ended) is False for row in rows)
 
     def _no_day_between(
         self,

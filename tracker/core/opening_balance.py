@@ -21,7 +21,7 @@ No rule compares our clock with the broker's: request and end are dated by the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
 from tracker.core.model import LIVE, ZERO, Moment, Source, correction_version
@@ -45,6 +45,20 @@ def is_contained(booked: BookedExecution, asked: Moment, ended: Moment) -> bool 
     execution = booked.execution
     younger = execution.time_known and execution.time > ended.time
     return False if booked.swept_before > ended.seq or younger else None
+
+
+def are_behind(rows: Collection[BookedExecution], asked: Moment, ended: Moment) -> bool:
+    """Return whether an answer contains none of these executions.
+
+    One whose first version came later was made later, and so were its corrections.
+    """
+    if all(is_contained(row, asked, ended) is False for row in rows):
+        return True
+    return all(
+        _is_behind(versions, asked, ended)
+        or all(is_contained(row, asked, ended) is False for row in versions)
+        for versions in _families(rows)
+    )
 
 
 def touches_baseline(booked: BookedExecution, holding: Holding) -> bool:
