@@ -124,7 +124,7 @@ class Orders:
             return []
         self._state.put(FEES, fee)
         rows = self._state.find(EXECUTIONS, "exec_id", fee.exec_id)
-        for row in rows:
+        for row in (each for each in rows if each.superseded_by):
             newer = self._state.get(EXECUTIONS, f"{row.execution.account} {row.superseded_by}")
             if newer is not None and is_named_as(row, newer) and self._take_fee(row, newer):
                 self.sum_again(newer)

@@ -393,7 +393,7 @@ class Ownership:
         return [holding.key for holding in self._positions.waiting() if alert in holding.owners]
 
     def last_name(self, alert: AlertId) -> AlertId:
-        """Return the last name of an alert that was respelled, say."""
+        """Return the name that an alert had last, after a change of its spelling or its conid."""
         return self._records.last_name(alert)
 
     def owns(self, alert: AlertId, contracts: Iterable[ContractKey]) -> bool:

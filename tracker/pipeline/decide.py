@@ -290,7 +290,7 @@ class FrameDecider:
     def _looked_at(self, execution: Execution) -> Sequence[Alert]:
         """Return the records that an execution may belong to, for what is decided without a match.
 
-        A fill follows its order's owners, say, or who took over from them and is there.
+        A fill that follows its order's owners, for example, goes to whoever took over from them and is there.
         """
         candidates = self._candidates(execution)
         if execution.key not in self._looked_for:
