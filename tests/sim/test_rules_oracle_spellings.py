@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.sim.rules_oracle import facts as f
-from tests.support.oracle_day import ACC, C95, A, Day, alert, shows
+from tests.support.oracle_day import ACC, C95, C100, A, Day, alert, option, seen, shows
 
 
 def test_spelling_of_an_alert_that_had_nothing_is_the_one_in_which_it_was_matched() -> None:
@@ -45,3 +45,50 @@ def test_orphan_is_told_as_it_was_known_last() -> None:
     day.add(f.StoreRead(day.now, {"Real Day Trading": {"TSLA": alert(C95)}}, looked=False))
     day.read({})
     assert [orphan.alert for orphan in day.right().orphans] == [A]
+
+
+def test_fill_of_an_alert_that_had_nothing_stays_its_own_once_who_took_over_is_gone() -> None:
+    """4 bought and 2 sold before A was there. It has the 2 left and is given the sale; a re-alert takes over.
+
+    That is gone as well when it is told that the 4 closed 2 that were short: A never had anything. The
+    sale's order then sells 1 more: whom a person gave it to is short 1.
+    """
+    day = Day({})
+    day.fill(C95, 4, perm=1)
+    sale = day.fill(C95, -2, perm=2)
+    created = day.ago(0)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=created)}})
+    day.decide("assign", sale, A)
+    day.wait(1)
+    day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    shows(day, A, 2)
+    day.wait(1)
+    day.read({"real-day-trading": {"TSLA": alert(C100, created=day.ago(0))}})
+    day.add(f.OpeningTold(day.now, ACC, C95.con_id, Decimal(-2)))
+    assert day.right().orphans == ()
+    day.fill(C95, -1, perm=2, live=False)
+    (orphan,) = day.right().orphans
+    assert seen(orphan.created_at, orphan.quantity) == (created, -1)
+
+
+def test_fill_of_an_alert_that_had_nothing_goes_to_who_took_over_in_another_spelling() -> None:
+    """As before, but the re-alert is there, spelled SPXW for SPX, and the fill is of another contract of SPX.
+
+    It is told late: what it sold was bought back by then, which the re-alert shows.
+    """
+    owned, other = (option(number, "SPX", str(number), trading_class="SPXW") for number in (6000, 6100))
+    day = Day({})
+    day.add(f.OpeningTold(day.now, ACC, other.con_id, Decimal(2)))
+    day.fill(owned, 4)
+    sale = day.fill(other, -2, perm=2)
+    day.read({"real-day-trading": {"SPX": alert(owned, created=day.ago(0))}})
+    day.decide("assign", sale, "real-day-trading/SPX")
+    day.wait(1)
+    day.read({"real-day-trading": {"SPXW": alert(owned, created=day.ago(0))}})
+    shows(day, "real-day-trading/SPXW", 4)
+    day.add(f.OpeningTold(day.now, ACC, owned.con_id, Decimal(-4)))
+    day.wait(10)
+    day.fill(other, 1)
+    day.fill(other, -1, perm=2, at=-5, live=False)
+    shows(day, "real-day-trading/SPXW", 0)
+    shows(day, "real-day-trading/SPX", None)

@@ -83,7 +83,10 @@ class Successions:
         if (heir := self.successor_before(old, con_id)) is not None:
             return heir
         heirs = {one.new for one in self._since_return(old) if one.old == old.number}
-        had = [self.contracts[each] for _, each in self.tallies[old.number].parts] if heirs else []
+        # It may have had nothing yet, or nothing any longer: it is told by what it would own, too.
+        tally = self.tallies.get(old.number)
+        con_ids = {con_id, *(each for _, each in (tally.parts if tally is not None else ()))}
+        had = [self.contracts[each] for each in con_ids]
         there = [alert for alert in self.alerts if alert.present and alert.number in heirs]
         return successor(old, self.contracts[con_id], there, self.contracts, had) or old
 
