@@ -2,13 +2,15 @@
 
 Owns which looks are open, and tells the oracle of each when the tracker decides what it found. A process may
 end before, and the next one decides by what stands in the stores then. It may end amid a look's notes, too:
-those that are not decided yet are decided by what the next process reads.
+those that are not decided yet are decided by what the next process reads. So is what it noted of an order for
+which the oracle knows of no find: the rules page leaves open which near misses are told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import takewhile
 from typing import NamedTuple
 
 from tests.sim.rules_oracle.facts import Event, Known, LookedAgain, LookNoted, OrderKey
@@ -98,15 +100,20 @@ class Looks:
         behind = max((look.behind for look in self._open if look.behind <= last), default=last)
         return None if behind == last else behind
 
-    def decided(self, at: datetime, cursor: int) -> None:
-        """Take in that all up to a frame is decided, and so what each look behind an earlier one found."""
+    def decided(self, at: datetime, cursor: int, taken: Sequence[Frame] = ()) -> None:
+        """Take in that all up to a frame is decided, and so what each look behind an earlier one found.
+
+        `taken` are the frames of the transaction that decides it.
+        """
         due = self._due(cursor)
         if not due:
             return
-        noted = self._before > 0
+        noted, known = self._before > 0, _known_by(due)
+        if noted and known is not None:
+            known = Known(known.orders | self._noted_orders(due, taken), known.alerts)
         self._open = self._open[len(due) :]
         self._before = max(self._before - len(due), 0)
-        self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, known=_known_by(due)))
+        self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, known=known))
 
     def decided_partly(self, at: datetime, behind: int, taken: Sequence[Frame]) -> None:
         """Take in that only the first notes of what was found behind a frame are decided.
@@ -115,13 +122,22 @@ class Looks:
         """
         due = self._due(behind)
         known = _known_by(due) or self._known()
-        notes = [read_entry(frame) for frame in taken if frame.seq > behind]
-        orders = {self._order_of(note.execution.exec_id) for note in notes if isinstance(note, Rematched)}
-        now = Known(known.orders & orders, known.alerts)
+        orders = self._noted_orders(due, taken)
         noted, until = self._before > 0, taken[-1].seq
+        now = Known(orders if noted else known.orders & orders, known.alerts)
         self._tell(LookedAgain(at, rematch=True, noted=noted, until=until, known=now, partly=True))
         left = Known(known.orders - orders, frozenset())
         self._open[: len(due)] = [Look(look.behind, left) for look in due]
+
+    def _noted_orders(self, due: Sequence[Look], taken: Sequence[Frame]) -> frozenset[OrderKey]:
+        """Return the orders of which which these frames note what the last of the looks found."""
+        later = (look.behind for look in self._open[len(due) :])
+        last = next(later, taken[-1].seq if taken else 0)
+        behind = [frame for frame in taken if due[-1].behind < frame.seq <= last]
+        notes = [read_entry(frame) for frame in takewhile(lambda frame: frame.source is Source.STORE, behind)]
+        return frozenset(
+            self._order_of(note.execution.exec_id) for note in notes if isinstance(note, Rematched)
+        )
 
     def _due(self, cursor: int) -> list[Look]:
         return [look for look in self._open if look.behind <= cursor]

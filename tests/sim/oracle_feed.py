@@ -209,7 +209,8 @@ class OracleFeed:
             if self._looks.is_behind_one(frame):
                 # What was held is known from messages that came before the stores are looked through.
                 self._open(openings, at)
-            self._looks.decided(at, frame.seq - 1 if unfinished is None else min(frame.seq, unfinished) - 1)
+            before = frame.seq if unfinished is None else min(frame.seq, unfinished)
+            self._looks.decided(at, before - 1, taken)
             self._frame(frame)
         if unfinished is not None:
             self._looks.decided_partly(at, unfinished, taken)

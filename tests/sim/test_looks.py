@@ -46,3 +46,18 @@ def test_look_of_which_nothing_is_decided_is_not_half_done() -> None:
     looks.begin(Journalled(6, 7, 0))
     looks.begin(Journalled(7, 8, 0))
     assert looks.unfinished([rematch(8, "one")], [rematch(9, "two")]) is None
+
+
+def test_note_of_what_the_rules_leave_open_is_decided() -> None:
+    """An order lost its near miss, of which the rules page says nothing, and the process ended."""
+    told: list[Event] = []
+    looks = Looks(told.append, lambda: Known(frozenset(), frozenset()), ORDERS.__getitem__)
+    looks.begin(Journalled(6, 7, 0))
+    looks.stopped(AT, 8)
+    looks.begin(Journalled(6, 8, 8))
+    looks.keep_what_is_known()
+    looks.decided(AT, 7, [rematch(8, "one"), rematch(9, "two")])
+    assert told == [
+        LookNoted(AT, 7),
+        LookedAgain(AT, True, True, 7, Known(frozenset({ONE}), frozenset())),
+    ]
