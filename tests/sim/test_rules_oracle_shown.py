@@ -158,7 +158,9 @@ def test_look_finds_only_what_it_saw() -> None:
     oracle.handle(f.StoreRead(day.now, {"real-day-trading": {"TSLA": alert(C95)}}, looked=False))
     assert [order.perm_id for order in oracle.known().orders] == [501]
     oracle.handle(f.LookedAgain(day.now, rematch=True, known=oracle.known()))
-    assert oracle.known() == f.Known(frozenset(), frozenset({0}))
+    newer = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
+    oracle.handle(f.StoreRead(day.now, newer, looked=False))
+    assert oracle.known().alerts == {0}
 
 
 def test_full_look_finds_only_orders_with_lots_left() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.sim.rules_oracle import facts as f
-from tests.support.oracle_day import ACC, C95, C100, A, Day, alert, option, seen, shows
+from tests.sim.rules_oracle.oracle import Oracle
+from tests.support.oracle_day import ACC, C95, C100, STK, A, Day, alert, option, seen, shows
 
 
 def test_spelling_of_an_alert_that_had_nothing_is_the_one_in_which_it_was_matched() -> None:
@@ -92,3 +93,22 @@ def test_fill_of_an_alert_that_had_nothing_goes_to_who_took_over_in_another_spel
     day.fill(other, -1, perm=2, at=-5, live=False)
     shows(day, "real-day-trading/SPXW", 0)
     shows(day, "real-day-trading/SPX", None)
+
+
+def test_look_after_a_sale_finds_no_successor() -> None:
+    """A's 3 are sold. It is missing once, while 2 more of its order wait, and has them as it is back."""
+    mine = {"real-day-trading": {"TSLA": alert(None)}}
+    other = {"Real Day Trading": {"TSLA": alert(None, created="2026-11-18T11:30:00")}}
+    day = Day(mine, looks_are_told=True)
+    day.fill(STK, 3, perm=9)
+    day.fill(STK, -3)
+    day.add(f.StoreRead(day.now, other, looked=False))
+    oracle = Oracle(day.settings)
+    for event in day.events:
+        oracle.handle(event)
+    day.fill(STK, 2, perm=9)
+    day.add(f.LookedAgain(day.now, rematch=True, known=oracle.known()))
+    day.add(f.StoreRead(day.now, mine | other, looked=False))
+    day.add(f.LookedAgain(day.now, rematch=True))
+    shows(day, A, 2)
+    shows(day, "Real Day Trading/TSLA", None)

@@ -274,7 +274,7 @@ class Replay:
             if found.alerts
             or (self._lots_left(order) and (found.rivals or bool(found.near) != bool(self.near.get(order))))
         ]
-        return Known(frozenset(orders), frozenset(self.tallies()))
+        return Known(frozenset(orders), frozenset(takeover.old for takeover in self._takeovers()))
 
     def _match_again(self, order: OrderKey, at: datetime, full: bool, waiting: Iterable[Takeover]) -> None:
         """Match an order with lots left again, while some takeovers wait."""

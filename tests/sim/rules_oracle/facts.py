@@ -119,7 +119,7 @@ class Known(NamedTuple):
     orders: frozenset[OrderKey]
     """Those of which the match would be another one."""
     alerts: frozenset[int]
-    """Those that had anything, and may have a successor."""
+    """Those of which something goes to another one."""
 
 
 @dataclass(frozen=True, slots=True)
