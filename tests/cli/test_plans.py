@@ -22,8 +22,12 @@ from tracker.paper.contracts import stock
 
 ROBIN, PROF = "robindahood-alerts", "prof-and-kian-alerts"
 AMD: Final = stock("AMD", con_id=4391)
-AFTERWARDS: Final = {"done", "dry_run", "id", "undone", "delivery", "updated_at", "closed_at", "proven_until"}
-"""What a plan cannot know: whether and when it was done, and under which ID."""
+AFTERWARDS: Final = {
+    *("done", "dry_run", "id", "undone", "delivery", "updated_at", "closed_at", "proven_until"),
+    "unexplained",
+}
+"""What a plan cannot know: whether and when it was done, under which ID, and what the broker, asked at once,
+answers about the position."""
 
 Ask = Callable[..., Awaitable[dict[str, Any]]]
 
