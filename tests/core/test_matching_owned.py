@@ -137,7 +137,7 @@ def imported(story: DatedStory, *signed: int, owner: AlertId = ALERT) -> int:
 
 
 def test_older_fill_of_an_alert_that_nothing_names_folds_no_past() -> None:
-    """A report of 4,000 fills of one stock, each of which had the past folded, took a quarter of an hour."""
+    """Each fill of a report had the past of its contract folded: 1,000 of one stock took most of a minute."""
     story = DatedStory()
     assert imported(story, *[3, 4, -2, 1] * 10, owner=OTHER) == 0
     assert story.owned == [False] * 40

@@ -130,7 +130,7 @@ class Looks:
         self._open[: len(due)] = [Look(look.behind, left) for look in due]
 
     def _noted_orders(self, due: Sequence[Look], taken: Sequence[Frame]) -> frozenset[OrderKey]:
-        """Return the orders of which which these frames note what the last of the looks found."""
+        """Return the orders of which these frames note what the last of the looks found."""
         later = (look.behind for look in self._open[len(due) :])
         last = next(later, taken[-1].seq if taken else 0)
         behind = [frame for frame in taken if due[-1].behind < frame.seq <= last]

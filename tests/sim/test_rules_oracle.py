@@ -9,7 +9,6 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.sim.rules_oracle import facts as f
-from tests.sim.test_rules_oracle_changes import answer_with_fourteen
 from tests.support.oracle_day import (
     ACC,
     C95,
@@ -22,6 +21,7 @@ from tests.support.oracle_day import (
     D,
     Day,
     alert,
+    answer_with_fourteen,
     bought_ten,
     no_id,
     option,

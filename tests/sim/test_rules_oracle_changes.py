@@ -5,7 +5,6 @@ Written from the rules page before they were run; each names its rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -20,6 +19,7 @@ from tests.support.oracle_day import (
     A,
     Day,
     alert,
+    answer_with_fourteen,
     bought_ten,
     seen,
     shows,
@@ -87,15 +87,6 @@ def test_first_answer_of_a_connection_proves_nothing() -> None:
     day.answer({C95: 3, OTHER: 1})
     opening = day.right().openings[ACC, 95]
     assert seen(opening.quantity, opening.confirmed) == (0, True)
-
-
-def answer_with_fourteen(day: Day, meanwhile: Callable[[], object]) -> None:
-    """Ask for positions after a sweep, let something happen, and answer that 14 shares are held."""
-    day.sweep()
-    day.add(f.PositionsAsked(day.now, 1))
-    meanwhile()
-    held = {(ACC, 7): Decimal(14), (ACC, 55): Decimal(1)}
-    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now))
 
 
 def test_disturbed_answer_shows_no_difference() -> None:

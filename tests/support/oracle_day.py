@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -223,3 +223,12 @@ def bought_ten() -> Day:
     day.answer({OTHER: 1})
     day.fill(STK, 10, 200)
     return day
+
+
+def answer_with_fourteen(day: Day, meanwhile: Callable[[], object]) -> None:
+    """Ask for positions after a sweep, let something happen, and answer that 14 shares are held."""
+    day.sweep()
+    day.add(f.PositionsAsked(day.now, 1))
+    meanwhile()
+    held = {(ACC, 7): Decimal(14), (ACC, 55): Decimal(1)}
+    day.add(f.PositionsAnswered(day.now, 1, held, broker_time=day.now))

@@ -65,8 +65,7 @@ class JournalBookings:
         if newer is None or not newer.execution.quantity:
             return False
         same_root = root_of({"ibExecID": known.superseded_by}) == root_of({"ibExecID": execution.exec_id})
-        values = (execution.signed, execution.price)
-        return same_root and (newer.execution.signed, newer.execution.price) != values
+        return same_root and _differ(newer.execution, execution)
 
     def void_of(self, known: BookedExecution, cancel: Row) -> Row:
         """Return the void of a trade that a row cancels."""
@@ -95,7 +94,9 @@ class JournalBookings:
         voided = not newest.execution.quantity
         # A row of an earlier version says nothing of a correction that the gateway told since.
         follows = newest.execution.exec_id == exec_id_of(row) or version > _MOST_VERSIONS
-        booked_again = follows and (REBOOKED in row or LATE in row) and _differs(newest.execution, row)
+        booked_again = (
+            follows and (REBOOKED in row or LATE in row) and _differ(newest.execution, execution_of(row))
+        )
         again = row.get(REBOOKED) == AFTER_ANOTHER or booked_again
         if (voided or again) and number > version:
             return self._again(row, newest.execution.exec_id)
@@ -192,10 +193,9 @@ class JournalBookings:
         return next(iter(alike.values())) if len(alike) == 1 else None
 
 
-def _differs(execution: Execution, row: Row) -> bool:
-    """Return whether a booking has another quantity or price than the execution in force."""
-    quantity, price = (Decimal(row[name].replace(",", "")) for name in ("quantity", "tradePrice"))
-    return execution.signed != quantity or execution.price != price
+def _differ(one: Execution, other: Execution) -> bool:
+    """Return whether two versions of an execution have other quantities or prices."""
+    return (one.signed, one.price) != (other.signed, other.price)
 
 
 def _is_like(booked: BookedExecution, cancel: Row) -> bool:
