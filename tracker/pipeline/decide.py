@@ -90,7 +90,9 @@ class FrameDecider:
         self._deciding = 0
         self._suspicious = False
         """Whether each record is tried by itself before it is used."""
-        self._candidates = candidates
+        self._find_candidates = candidates
+        self._found: tuple[Execution, Sequence[Alert]] | None = None
+        """The last execution that was looked for, and what the store has for it while a frame is decided."""
         self._looked_for: set[ExecutionKey] = set()
         """The executions for which it is journalled what the frame being decided looked at."""
         self.ledger = Ledger(
@@ -207,7 +209,9 @@ class FrameDecider:
         """Apply frames in an open step; returns the events to publish after the commit."""
         for frame in frames:
             self._apply(frame)
+        self._found = None
         events = self.ledger.settle(frames[-1])
+        self._found = None
         advance(frames[-1].seq)
         self._before_commit(len(frames))
         self._keep_events(events, frames[-1])
@@ -225,6 +229,7 @@ class FrameDecider:
             frame = again
         self._deciding = frame.seq
         self._looked_for.clear()
+        self._found = None
         self.ledger.apply(frame, self._fact(frame))
 
     def _decided_again(self, frame: Frame) -> Frame | None:
@@ -296,6 +301,11 @@ class FrameDecider:
         if execution.key not in self._looked_for:
             self._keep_looked_at(execution.key, candidates)
         return candidates
+
+    def _candidates(self, execution: Execution) -> Sequence[Alert]:
+        if self._found is None or self._found[0] is not execution:
+            self._found = execution, self._find_candidates(execution)
+        return self._found[1]
 
     def _keep_looked_at(self, key: ExecutionKey, candidates: Sequence[Alert]) -> None:
         self._looked_for.add(key)
