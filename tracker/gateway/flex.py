@@ -430,8 +430,10 @@ def _form_of(path: Path, parts: Sequence[_StatementPart], dates: set[str]) -> Da
     read = formats_of(heads)
     # A custom period may end after the day on which the report was made.
     candidates = [form for form in read if all(_in_order(part, form) for part in parts)] or read
-    reads = [sum(form.read_day(text) is not None for text in dates) for form in candidates]
-    best = [form for form, count in zip(candidates, reads, strict=True) if count == max(reads)]
+    best = candidates
+    if len(candidates) > 1:
+        reads = [sum(form.read_day(text) is not None for text in dates) for form in candidates]
+        best = [form for form, count in zip(candidates, reads, strict=True) if count == max(reads)]
     example = min(heads, key=len)[:20]
     if not best:
         raise FlexUnreadable(

@@ -177,9 +177,9 @@ def read_row(text: str | bytes) -> Row:
 def is_cancel(row: Row) -> bool:
     """Return whether a row cancels another one."""
     return (
-        "(Ca.)" in row.get("buySell", "")
-        or "Ca" in row.get("notes", "").split(";")
-        or row.get("transactionType") == "TradeCancel"
+        row.get("transactionType") == "TradeCancel"
+        or "(Ca.)" in row.get("buySell", "")
+        or ("Ca" in (notes := row.get("notes", "")) and "Ca" in notes.split(";"))
     )
 
 

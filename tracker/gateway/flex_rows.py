@@ -83,8 +83,10 @@ def frames_of(row: Row) -> Iterator[FlexTrade | FlexFee]:
 
 def exec_id_of(row: Row) -> str:
     """Return the execId of a row; without one a booking is named by its tradeID, a trade by its values."""
-    if row.get("ibExecID") or NUMBER not in row:
-        return row.get("ibExecID") or own_id_of(row)
+    if named := row.get("ibExecID"):
+        return named
+    if NUMBER not in row:
+        return own_id_of(row)
     return without_exec_id(_named(_NOWHERE, row, ""), int(row[NUMBER]))
 
 
@@ -98,11 +100,17 @@ def fact_of_row(frame: Frame) -> BrokerFact | None:
     entry = read_entry(frame)
     if not isinstance(entry, FlexTrade | FlexFee):
         return None
-    row = read_row(entry.row)
+    row = _read_row(entry.row)
     try:
         return _execution(frame.received_at, row) if isinstance(entry, FlexTrade) else _fee(row)
     except UnreadableRow as problem:
         return Undecodable(f"flex {entry.NAME}", str(problem), limits.clean_text(exec_id_of(row)))
+
+
+@lru_cache(1)
+def _read_row(text: str) -> Row:
+    """Read a stored row; cached, since a fee comes right behind its trade, with the same row."""
+    return read_row(text)
 
 
 def try_row(row: Row) -> Execution | str:
@@ -158,13 +166,13 @@ def _named(received_at: datetime, row: Row, exec_id: str) -> Execution:
 
 
 def _contract(row: Row) -> Contract:
-    return _contract_of(tuple(row.get(name, "") for name in _CONTRACT))
+    return _contract_of(tuple(map(row.get, _CONTRACT)))
 
 
 @lru_cache(4096)
-def _contract_of(values: tuple[str, ...]) -> Contract:
+def _contract_of(values: tuple[str | None, ...]) -> Contract:
     """Return the contract that these columns describe; cached, since a report has few contracts."""
-    row = dict(zip(_CONTRACT, values, strict=True))
+    row = {name: value for name, value in zip(_CONTRACT, values, strict=True) if value}
     con_id = _integer(row.get("conid", ""))
     if con_id <= 0:
         raise UnreadableRow(f"conid is not an instrument: {limits.quoted(row.get('conid', ''))}")

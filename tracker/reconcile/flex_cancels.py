@@ -77,9 +77,9 @@ class JournalBookings:
     def placed(self, row: Row) -> Row | None:
         """Return a row with its version of the execution; None where a later version is known."""
         versions = self._versions(row)
-        made_now = self._voided.get((row["accountId"], root_of(row)))
         if not versions:
             return row
+        made_now = self._voided.get((row["accountId"], root_of(row)))
         newest = max(versions, key=lambda each: correction_version(each.execution.exec_id))
         # The execution from the gateway may name the order where the report has no column for it.
         row = {**row, "ibOrderID": str(newest.execution.perm_id or "")}
