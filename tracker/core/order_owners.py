@@ -99,20 +99,27 @@ class OrderOwnership:
         order = self._state.get(OWNERS, key)
         assert order is not None, "only what is known of an order is claimed"
         since = second_of(time)
-        claims = {claim.alert: claim for claim in order.claims}
+        claims = _oldest(order.claims)
         new = [alert for alert in alerts if alert not in claims or claims[alert].since > since]
         if new:
             claims |= {alert: Claim(alert, since, decided) for alert in new}
             self._state.put(OWNERS, replace(order, claims=tuple(claims.values())))
 
     def rename(self, order: str, old: AlertId, new: AlertId) -> None:
-        """Have later fills of an order follow the successor."""
+        """Have later fills of an order follow the successor, which keeps its own rule and the older claim."""
         known = self._state.get(OWNERS, order)
         if known is not None and isinstance(known.match, Matched):
-            alerts = {new if alert == old else alert: rule for alert, rule in known.match.alerts}
+            rules, names = dict(known.match.alerts), {old: new}
+            alerts = {(now := names.get(alert, alert)): rules.get(now, rule) for alert, rule in rules.items()}
             match = replace(known.match, alerts=tuple(alerts.items()))
-            claims = [replace(each, alert=new) if each.alert == old else each for each in known.claims]
-            self._state.put(OWNERS, replace(known, match=match, claims=tuple(claims)))
+            claims = _oldest(replace(each, alert=names.get(each.alert, each.alert)) for each in known.claims)
+            self._state.put(OWNERS, replace(known, match=match, claims=tuple(claims.values())))
+
+
+def _oldest(claims: Iterable[Claim]) -> dict[AlertId, Claim]:
+    """Return the oldest claim of each alert, which may have been that of who owned the order before it."""
+    oldest_last = sorted(claims, key=lambda claim: (claim.since, claim.decided), reverse=True)
+    return {claim.alert: claim for claim in oldest_last}
 
 
 def _version_in_force(state: LedgerState, key: ExecutionKey) -> BookedExecution | None:
