@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from tests.sim.rules_oracle import facts as f
 from tests.sim.rules_oracle.oracle import Oracle
 from tests.support.oracle_day import ACC, C95, C100, STK, A, Day, alert, option, seen, shows
@@ -112,3 +114,25 @@ def test_look_after_a_sale_finds_no_successor() -> None:
     day.add(f.LookedAgain(day.now, rematch=True))
     shows(day, A, 2)
     shows(day, "Real Day Trading/TSLA", None)
+
+
+@pytest.mark.parametrize("stays", [A, "Real Day Trading/TSLA"])
+def test_fill_follows_who_owned_its_order_first(stays: str) -> None:
+    """A owns an order since a minute ago, its other spelling since 30 s; one takes over from the other.
+
+    A fill of the order 5 s behind its first one follows A, or who stands in for it: 6 that were sold then are
+    the 4 and the 2 of the order, and not 2 of the 3 that are nobody's (rules 2.2 and 3.1).
+    """
+    day = Day({"real-day-trading": {}})
+    dismissed = day.fill(C95, 3, at=-70)
+    day.decide("dismiss", dismissed)
+    younger = {"Real Day Trading": {"TSLA": alert(C95, created=day.ago(30))}}
+    records = {"real-day-trading": {"TSLA": alert(C95)}, **younger}
+    day.read(records)
+    day.fill(C95, 4, perm=2, at=-60, live=False)
+    day.read({"real-day-trading": records["real-day-trading"]} if stays == A else younger)
+    day.read(records)
+    day.fill(C95, 2, perm=2, at=-56, live=False)
+    day.fill(C95, -6, at=-50, live=False)
+    shows(day, stays, 0)
+    assert day.right().unowned((ACC, 95)) == 3

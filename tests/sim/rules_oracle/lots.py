@@ -314,14 +314,14 @@ class _Fold:
                     self._own(lot, new, rule, kept)
 
     def _name(self, order: OrderKey, old: int, new: int) -> None:
-        """Have what an order opens next be the successor's."""
+        """Have what an order opens next be the successor's, since the older time if both had the order."""
         rule = self._out.owners[order].pop(old)
         self._out.owners[order].setdefault(new, rule)
-        if old in (placed := self._out.placed.get(order, set())):
-            placed.discard(old)
+        since, placed = self._out.since[order], self._out.placed.setdefault(order, set())
+        since[new], late = min((since.pop(each), each in placed) for each in (old, new) if each in since)
+        placed -= {old, new}
+        if late:
             placed.add(new)
-        if old in (since := self._out.since.get(order, {})):
-            since.setdefault(new, since.pop(old))
 
     def _own(
         self,
