@@ -29,6 +29,7 @@ from tests.support.facts import (
 )
 from tracker.core.alert_updates import ClosingPolicy, EventKind, settle_reopened
 from tracker.core.model import (
+    ZERO,
     AlertId,
     Ambiguous,
     Contract,
@@ -51,6 +52,34 @@ def test_a_correction_replaces_the_first_version() -> None:
     assert (quantity(story), news(story)["filled_qty"], news(story)["avg_fill_price"]) == (3, 3, 2.6)
     assert booked(story, exec_id(1)).superseded_by == exec_id(1, 2)
     assert kinds(story)[-2] is EventKind.CORRECTION
+
+
+@pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
+@pytest.mark.parametrize("cancel", ["never", "behind the first", "behind all"])
+def test_what_a_report_voids_is_the_version_before_it(order: tuple[int, ...], cancel: str) -> None:
+    """It takes nothing from a correction that comes later."""
+    versions = {1: execution(exec_id(1), 4), 2: execution(exec_id(1, 2), 3), 3: execution(exec_id(1, 3), 2)}
+    void = replace(execution(exec_id(1, 106002), 4), quantity=ZERO)
+    story = Story()
+    for number in order:
+        story.tell(versions[number])
+        if cancel == "behind the first" and number == order[0]:
+            story.tell(void)
+            assert held(story) == 0
+    if cancel == "behind all":
+        story.tell(void)
+    after = max(order) == order[0] and cancel != "never"
+    assert held(story) == (0 if cancel == "behind all" or after else 2)
+
+
+@pytest.mark.parametrize("void_first", [False, True])
+def test_correction_that_changes_no_value_stays_void(void_first: bool) -> None:
+    """A report's void is of each version with those values, and one of nothing known is of all."""
+    story = Story()
+    for number in (106002, 1, 2) if void_first else (1, 106002, 2):
+        told = execution(exec_id(1, number), 4)
+        story.tell(told if number < 999 else replace(told, quantity=ZERO))
+    assert held(story) == 0
 
 
 @pytest.mark.parametrize("order", list(permutations((1, 2, 3))))

@@ -91,6 +91,33 @@ def test_cancelled_forerunner_of_a_correction(desk: FlexDesk, with_row: bool) ->
     assert desk.held() == CLOSED
 
 
+@pytest.mark.parametrize("rows", [(CANCEL,), (BOOKED, CANCEL)], ids=["cancel row", "both rows"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_correction_that_no_report_tells(
+    desk: FlexDesk, rows: tuple[dict[str, str], ...], order: tuple[int, ...]
+) -> None:
+    """A row that cancels its forerunner takes nothing from it, whichever of the three comes first."""
+    told = (
+        lambda: desk.bought(FIRST),
+        lambda: desk.bought(f"{FIRST[:-2]}02", 3),
+        lambda: desk.take_in(report(*rows)),
+    )
+    for each in (*order, *range(3)):
+        told[each]()
+    assert desk.held() == (True, 3, 3)
+    assert desk.shown()["last_order_update"]["filled_qty"] == 3
+
+
+@pytest.mark.parametrize("known", ["gateway", "report"])
+def test_correction_booked_before_its_forerunner_is_cancelled(desk: FlexDesk, known: str) -> None:
+    """The row that cancels the first booking may have the higher transactionID."""
+    desk.bought(FIRST) if known == "gateway" else desk.take_in(report(BOOKED, day=TUESDAY))
+    correction = trade(ibExecID=f"{FIRST[:-2]}02", quantity="3", tradeID="7009", transactionID="106003")
+    for _ in range(2):
+        desk.take_in(report(correction, cancel(BOOKED, 106004)))
+        assert desk.held() == (True, 3, 3)
+
+
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_second_booking_with_other_values_in_any_report(desk: FlexDesk, order: tuple[int, ...]) -> None:
     """In the order of the days once more, as the import asks for where it knew no cancelled trade."""

@@ -22,6 +22,8 @@ from tracker.core.state import EXECUTIONS, LedgerState
 from tracker.core.state_rows import BookedExecution, root_text
 
 _UNNAMED: Final = "flex-trade-"
+MOST_VERSIONS: Final = 999
+"""The gateway numbers versions with two digits; what a report makes has the number of its transaction."""
 
 
 def without_exec_id(execution: Execution, number: int) -> str:
@@ -218,7 +220,7 @@ def put_in_force(
 ) -> Corrected:
     """Put the highest version in force; return those that were, and the one that is."""
     everyone = [*versions, booked]
-    newest = max(everyone, key=lambda row: _rank(row, everyone))
+    newest = newest_of(everyone)
     place = min(Moment(row.execution.time, row.seq) for row in everyone)
     were = tuple([row for row in versions if not row.superseded_by]) or (versions[0],)
     decided = were[0]
@@ -241,23 +243,49 @@ def put_in_force(
     return Corrected(were, in_force)
 
 
-def _rank(row: BookedExecution, everyone: Sequence[BookedExecution]) -> tuple[int, int, int]:
-    """Order versions: a trade without execId, and what follows it in its report, stand at the version of
-    the gateway that has its details, which the trade itself ranks below.
+def newest_of(versions: Sequence[BookedExecution]) -> BookedExecution:
+    """Return the version that is in force, of these."""
+    return max(versions, key=lambda row: _rank(row, versions))
 
-    So a report's void of a trade that the gateway corrected takes nothing from the correction.
+
+def _rank(row: BookedExecution, everyone: Sequence[BookedExecution]) -> tuple[int, int, int]:
+    """Order versions: what a report made of a trade, a void say, ranks just above the gateway's version that
+    it is of, and a trade without execId just below the one that has its details.
+
+    So a cancellation of a trade that the gateway corrects takes nothing from the correction, whichever comes
+    first.
     """
-    exec_id = row.execution.exec_id
-    version = correction_version(exec_id)
-    if has_exec_id(exec_id):
-        return version, 0, 1
+    version = correction_version(row.execution.exec_id)
+    if has_exec_id(row.execution.exec_id):
+        of = _made_of(row, everyone)
+        return of, int(of != version), version
     root = _root(row)
     trade = next(
         (each.execution for each in everyone if _root(each) == root and each.execution.quantity), None
     )
     alike = [
-        correction_version(each.execution.exec_id)
+        _made_of(each, everyone)
         for each in everyone
         if trade is not None and has_exec_id(each.execution.exec_id) and _same_details(each.execution, trade)
     ]
     return max(alike, default=0), int(version > 1), version if version > 1 else 0
+
+
+def _made_of(row: BookedExecution, everyone: Sequence[BookedExecution]) -> int:
+    """Return the version of the gateway that an execution is, or is made of: the newest one before it, and
+    each that repeats that one's values.
+    """
+    version = correction_version(row.execution.exec_id)
+    if version <= MOST_VERSIONS:
+        return version
+    told = [each for each in everyone if 0 < correction_version(each.execution.exec_id) <= MOST_VERSIONS]
+    told = [each for each in told if has_exec_id(each.execution.exec_id)]
+    before = [each for each in told if each.seq < row.seq]
+    if not before:
+        return version
+    newest = max(before, key=lambda each: correction_version(each.execution.exec_id))
+    return max(
+        correction_version(each.execution.exec_id)
+        for each in told
+        if each in before or _same_details(each.execution, newest.execution)
+    )

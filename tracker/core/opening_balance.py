@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
+from tracker.core.corrections import newest_of
 from tracker.core.model import LIVE, ZERO, Moment, Source, correction_version
 from tracker.core.state_rows import UNREAD, BookedExecution, Holding
 
@@ -163,8 +164,7 @@ def bases_between(rows: Iterable[BookedExecution], holding: Holding) -> tuple[De
             continue
         contained = [is_contained(row, asked, ended or asked) for row in family]
         if None in contained and True not in contained:
-            newest = max(family, key=lambda row: correction_version(row.execution.exec_id))
-            every -= newest.execution.signed
+            every -= newest_of(family).execution.signed
         else:
             none, every = none - _contained(family, holding), every - _contained(family, holding)
     return none, every
@@ -204,4 +204,4 @@ def _in_force(versions: Sequence[BookedExecution], holding: Holding) -> BookedEx
     if first.seq > asked.seq:
         answer = (first.connection_no, first.execution.request_id)
         versions = [row for row in versions if (row.connection_no, row.execution.request_id) == answer]
-    return max(versions, key=lambda row: correction_version(row.execution.exec_id))
+    return newest_of(versions)

@@ -142,7 +142,7 @@ def void_of(booking: Row, cancel: Row, fees: Decimal | None) -> Row:
         "ibExecID": f"{parts.root}.{transaction_of(cancel) or _UNNUMBERED}",
         "transactionID": cancel.get("transactionID", ""),
         "ibCommission": "" if fees is None else str(fees),
-        VOID: "yes",
+        VOID: exec_id_of(booking),
     }
 
 

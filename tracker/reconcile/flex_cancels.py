@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
-from tracker.core.corrections import has_exec_id, has_unnamed, named_as, unnamed_as
+from tracker.core.corrections import MOST_VERSIONS, has_exec_id, has_unnamed, named_as, unnamed_as
 from tracker.core.journal_entries import FlexTrade
 from tracker.core.model import Execution, correction_parts, correction_version
 from tracker.core.state import EXECUTIONS, FEES
@@ -35,9 +34,6 @@ from tracker.gateway.flex_bookings import (
 from tracker.gateway.flex_columns import Row, is_cancel, read_row
 from tracker.gateway.flex_rows import LATE, REBOOKED, TIME, VOID, contract_of, exec_id_of, execution_of
 from tracker.journal.journal import Journal
-
-_MOST_VERSIONS: Final = 999
-"""The gateway numbers versions with two digits; what a report makes has the number of its transaction."""
 
 
 class JournalBookings:
@@ -85,7 +81,8 @@ class JournalBookings:
         row = {**row, "ibOrderID": str(newest.execution.perm_id or "")}
         number, version = transaction_of(row), correction_version(newest.execution.exec_id)
         if VOID in row:
-            return None if self._booked_again(row, number) else row
+            replaced = self._is_corrected(row, versions) or self._booked_again(row, number)
+            return None if replaced else row
         if any(number == correction_version(each.execution.exec_id) for each in versions):
             return None
         if made_now is not None:
@@ -93,7 +90,7 @@ class JournalBookings:
             return self._again(row, exec_id_of(made_now)) if number > version else row
         voided = not newest.execution.quantity
         # A row of an earlier version says nothing of a correction that the gateway told since.
-        follows = newest.execution.exec_id == exec_id_of(row) or version > _MOST_VERSIONS
+        follows = newest.execution.exec_id == exec_id_of(row) or version > MOST_VERSIONS
         booked_again = (
             follows and (REBOOKED in row or LATE in row) and _differ(newest.execution, execution_of(row))
         )
@@ -151,6 +148,18 @@ class JournalBookings:
         if parts is None:
             return []
         return self._journal.state.find(EXECUTIONS, "root", f"{row['accountId']} {parts.root}")
+
+    def _is_corrected(self, void: Row, versions: list[BookedExecution]) -> bool:
+        """Return whether the gateway corrected what a row voids to other values, and told that first."""
+        voided = execution_of({name: value for name, value in void.items() if name != VOID})
+        of = correction_version(void[VOID])
+        return bool(of) and any(
+            of < correction_version(each.execution.exec_id) <= MOST_VERSIONS
+            and not each.superseded_by
+            and bool(each.execution.quantity)
+            and _differ(each.execution, voided)
+            for each in versions
+        )
 
     def _booked_again(self, void: Row, number: int) -> bool:
         """Return whether an imported report already had a later booking of a voided execution."""
