@@ -118,6 +118,31 @@ def test_correction_booked_before_its_forerunner_is_cancelled(desk: FlexDesk, kn
         assert desk.held() == (True, 3, 3)
 
 
+def test_second_booking_before_the_first_is_cancelled(desk: FlexDesk) -> None:
+    """Both have one tradeID and execId; the row names the first one's transactionID."""
+    desk.bought(FIRST)
+    again = AGAIN | {"quantity": "3", "tradePrice": "2.61"}
+    for _ in range(2):
+        desk.take_in(report(again, cancel(BOOKED, 106004, origTransactionID="106001")))
+        assert desk.held() == (True, 3, 3)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_correction_behind_a_void_has_its_own_number(desk: FlexDesk, order: tuple[int, ...]) -> None:
+    """The second correction is in force, whether the gateway or a report tells the first before or after."""
+    versions = [f"{FIRST[:-2]}0{number}" for number in (2, 3)]
+    second = trade(ibExecID=versions[1], quantity="2", tradeID="7010", transactionID="106005")
+    told = (
+        lambda: desk.bought(FIRST),
+        lambda: desk.bought(versions[0], 3),
+        lambda: desk.take_in(report(BOOKED, CANCEL)),
+        lambda: desk.take_in(report(second, day=THURSDAY)),
+    )
+    for each in (*order, *range(4)):
+        told[each]()
+    assert desk.held() == (True, 2, 2)
+
+
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_second_booking_with_other_values_in_any_report(desk: FlexDesk, order: tuple[int, ...]) -> None:
     """In the order of the days once more, as the import asks for where it knew no cancelled trade."""

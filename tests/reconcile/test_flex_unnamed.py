@@ -17,7 +17,7 @@ from tests.support.flex_desk import OPENING, FlexDesk
 from tests.support.flex_report import cancel, statement, trade
 from tracker.gateway.flex import FlexUnreadable
 
-TUESDAY = date(2025, 11, 18)
+TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
 FIRST, SECOND = "0000e0d5.6596b0d8.01.01", "0000e0d5.6596b0d9.01.01"
 OPEN, CLOSED = (True, 4, 4), (False, 0, 0)
 IDS = {"tradeID": ("transactionID",), "transactionID": ("tradeID",), "both": ()}
@@ -226,3 +226,40 @@ def test_fee_that_only_the_report_tells(desk: FlexDesk, report_first: bool) -> N
     desk.bought(FIRST, fee="1.5")
     assert desk.shown()["last_order_update"]["commission"] == 1.5
     assert desk.held() == OPEN
+
+
+SECOND_VERSION = {"ibExecID": f"{FIRST[:-2]}02", "tradeID": "7009"}
+REPLACED = {"corrected": SECOND_VERSION, "booked again": {}}
+
+
+@pytest.mark.parametrize("changes", REPLACED.values(), ids=REPLACED)
+@pytest.mark.parametrize("rows", ["all", "without the first", "and a cancellation of it"])
+@pytest.mark.parametrize("first", ["unnamed", "named"])
+def test_trade_that_a_named_report_replaces(
+    desk: FlexDesk, changes: dict[str, str], rows: str, first: str
+) -> None:
+    """A query of before had no execIds and lists the trade as it was first: what replaced it counts, once."""
+    again = trade(quantity="3", tradePrice="2.61", transactionID="106003", **changes)
+    named = [trade(), cancel(trade(), 106002, origTransactionID="106001"), again]
+    if rows == "without the first":
+        del named[0]
+    if rows == "and a cancellation of it":
+        named.append(cancel(again, 106004, origTransactionID="106003"))
+    told = [report(unnamed()), statement(*named, first=WEDNESDAY, last=WEDNESDAY)]
+    # The last once more, as the import asks for where it knew no cancelled trade.
+    for each in (*(told if first == "unnamed" else reversed(told)), *told):
+        desk.take_in(each)
+    assert desk.held() == (CLOSED if rows == "and a cancellation of it" else (True, 3, 3))
+
+
+@pytest.mark.parametrize("told", ["by the gateway", "without execId", "never"])
+def test_correction_to_the_other_side(desk: FlexDesk, told: str) -> None:
+    """The cancelled purchase is void, and the sale counts."""
+    if told == "by the gateway":
+        desk.bought(FIRST)
+    elif told == "without execId":
+        desk.take_in(report(unnamed()))
+    sold = trade(quantity="-4", buySell="SELL", transactionID="106003", ibCommission="0", **SECOND_VERSION)
+    for _ in range(2):
+        desk.take_in(report(trade(), cancel(trade(), 106002), sold))
+        assert desk.held() == (True, -4, -4)

@@ -8,6 +8,7 @@ wrong is cancelled by a row of its own (`Ca`), and may be booked again.
 | one booking | that booking |
 | a cancelled booking, and a later one under its execId or a corrected one | the later one |
 | a cancelled booking, and no other | that booking, and its correction to no quantity: a void |
+| a cancelled booking of another side or order than the one in force | it, and its void |
 | a cancel row whose booking is in no row | left to the import, which knows the journal |
 | the same row again, in another statement | it counts once |
 
@@ -25,14 +26,16 @@ from typing import Final
 
 from tracker.core import limits
 from tracker.core.model import ZERO, correction_parts
-from tracker.gateway.flex_columns import Row, is_cancel
-from tracker.gateway.flex_rows import NUMBER, REBOOKED, VOID, exec_id_of, own_id_of
+from tracker.gateway.flex_columns import Row, is_cancel, read_row, row_text
+from tracker.gateway.flex_rows import NUMBER, REBOOKED, TIME, VOID, exec_id_of, own_id_of
 
 IN_PLACE: Final = "yes"
 AFTER_ANOTHER: Final = "after"
 """How a row is booked again: together with its first booking in the report, or after one of another report,
 whose fee is added to its own.
 """
+REPLACED: Final = "tracker:replaced"
+"""Name of what is added to a row that replaces cancelled versions: these, a line of JSON each."""
 _UNNUMBERED: Final = 999_999_999
 """Version of a void whose cancel row has no transactionID."""
 NAMES: Final = (("origTradeID", "tradeID"), ("origTransactionID", "transactionID"))
@@ -46,8 +49,8 @@ class _Bookings:
     in_force: list[Row] = field(default_factory=list)
     cancelled: list[tuple[Row, Row]] = field(default_factory=list)
     """Cancelled bookings, each with the row that cancels it."""
-    cancelled_before: bool = False
-    """Whether a booking that is in no row was cancelled before the first one that is."""
+    cancelled_before: list[Row] = field(default_factory=list)
+    """What is in no row and was cancelled before the first booking that is, by the cancel rows."""
     fees: Decimal = ZERO
 
     def add_fee(self, row: Row) -> None:
@@ -104,9 +107,9 @@ def settle(rows: list[Row]) -> Settled:
         if not is_cancel(row):
             bookings = executions.setdefault((account, _execution_of(row)), _Bookings())
             bookings.in_force.append(row)
-            if before := [each for each in unknown if _names(each, row) and _may_replace(row, each)]:
+            if before := [each for each in unknown if _is_behind(row, each)]:
                 # The first booking is in another report, and this one follows its cancellation.
-                bookings.cancelled_before = True
+                bookings.cancelled_before += [_booking_of(each, row) for each in before]
                 unknown = [each for each in unknown if each not in before]
                 for each in before:
                     bookings.add_fee(each)
@@ -114,6 +117,10 @@ def settle(rows: list[Row]) -> Settled:
             bookings, booking = found
             bookings.in_force.remove(booking)
             bookings.cancelled.append((booking, row))
+        elif later := [b for b in executions.values() if any(_is_behind(each, row) for each in b.in_force)]:
+            # The first booking is in another report, and its cancellation has the higher number.
+            bookings = later[0]
+            bookings.cancelled_before.append(_booking_of(row, bookings.in_force[-1]))
         else:
             unknown.append(row)
             continue
@@ -129,12 +136,10 @@ def void_of(booking: Row, cancel: Row, fees: Decimal | None) -> Row:
     """
     parts = correction_parts(exec_id_of(booking))
     if parts is None:
-        quantity = booking["quantity"]
-        opposite = quantity[1:] if quantity.startswith("-") else f"-{quantity}"
         return {
             **booking,
             "ibExecID": f"{exec_id_of(booking)}-cancelled",
-            "quantity": opposite,
+            "quantity": _opposite(booking),
             "ibOrderID": "",
         }
     return {
@@ -179,9 +184,24 @@ def _execution_of(row: Row) -> str:
     return f"{_own_root(row)} {exec_id_of(row)}" if NUMBER in row else _own_root(row)
 
 
-def _may_replace(booking: Row, cancel: Row) -> bool:
-    """Return whether a booking can take the place of a cancelled one: without execId only an equal one."""
-    return NUMBER not in booking or _values_of(booking) == _values_of(cancel)
+def _is_behind(booking: Row, cancel: Row) -> bool:
+    """Return whether a booking takes the place of a cancelled one of its trade: without execId only an equal
+    one.
+    """
+    same_trade = cancel["accountId"] == booking["accountId"] and any(
+        cancel.get(orig) and cancel[orig] == booking.get(own) for orig, own in NAMES
+    )
+    return same_trade and (NUMBER not in booking or _values_of(booking) == _values_of(cancel))
+
+
+def _booking_of(cancel: Row, again: Row) -> Row:
+    """Return the booking that a row cancels, under the execId that it is booked again with."""
+    return {**again, **{name: cancel[name] for name in ("tradePrice", TIME)}, "quantity": _opposite(cancel)}
+
+
+def _opposite(row: Row) -> str:
+    quantity = row["quantity"]
+    return quantity[1:] if quantity.startswith("-") else f"-{quantity}"
 
 
 def _values_of(row: Row) -> tuple[Decimal, Decimal]:
@@ -209,19 +229,60 @@ def _cancelled_by(cancel: Row, executions: dict[tuple[str, str], _Bookings]) -> 
 
 
 def _names(cancel: Row, booking: Row) -> bool:
-    return cancel["accountId"] == booking["accountId"] and any(
-        cancel.get(orig) and cancel[orig] == booking.get(own) for orig, own in NAMES
-    )
+    """Return whether a row cancels a booking: several may have one tradeID, so the transactionID decides."""
+    for orig, own in reversed(NAMES):
+        if cancel.get(orig, "0") != "0" and booking.get(own):
+            return cancel["accountId"] == booking["accountId"] and cancel[orig] == booking[own]
+    return False
 
 
 def _counted(bookings: _Bookings) -> Iterator[Row]:
     if not bookings.in_force:
         booking, cancel = bookings.cancelled[-1]
         yield booking
-        yield void_of(booking, cancel, bookings.fees)
+        yield _replacing(void_of(booking, cancel, bookings.fees), booking, bookings)
     elif bookings.cancelled or bookings.cancelled_before:
         how = IN_PLACE if bookings.cancelled else AFTER_ANOTHER
-        yield {**bookings.in_force[-1], "ibCommission": str(bookings.fees), REBOOKED: how}
+        booking = bookings.in_force[-1]
+        for each, cancel in bookings.cancelled:
+            numbered = correction_parts(exec_id_of(each)) and exec_id_of(each) != exec_id_of(booking)
+            if numbered and not _is_version(each, booking):
+                # What has another side or order is no version, so nothing replaces it.
+                yield {**each, "ibCommission": ""}
+                yield void_of(each, cancel, ZERO)
+        yield _replacing({**booking, "ibCommission": str(bookings.fees), REBOOKED: how}, booking, bookings)
     else:
         # Each version once: without a cancel row two equal ones are the same booking.
         yield from {exec_id_of(row): row for row in bookings.in_force}.values()
+
+
+def _replacing(row: Row, booking: Row, bookings: _Bookings) -> Row:
+    """Return a row that says which cancelled versions with other values it replaces.
+
+    Another report may list one of them without its execId, and only its values say that it is known.
+    """
+    taken = {exec_id_of(booking)}
+    replaced = []
+    cancelled = [*bookings.cancelled_before, *(each for each, _ in bookings.cancelled)]
+    for each in reversed(cancelled):
+        parts = correction_parts(exec_id_of(each))
+        if parts is None or _values_of(each) == _values_of(booking) or not _is_version(each, booking):
+            continue
+        exec_id = exec_id_of(each) if exec_id_of(each) not in taken else f"{parts.root}.00"
+        if exec_id not in taken:
+            taken.add(exec_id)
+            replaced.append(row_text({**each, "ibExecID": exec_id, "ibCommission": ""}).decode())
+    return {**row, REPLACED: "\n".join(replaced)} if replaced else row
+
+
+def _is_version(one: Row, other: Row) -> bool:
+    """Return whether two bookings are of one contract, side and order, so that one can replace the other."""
+    orders = {row.get("ibOrderID") or "" for row in (one, other)} - {""}
+    sells = {row["quantity"].startswith("-") for row in (one, other)}
+    return len(orders) <= 1 and len(sells) == 1 and one["conid"] == other["conid"]
+
+
+def replaced_by(row: Row) -> Iterator[Row]:
+    """Yield the cancelled versions that a row of `settle` replaces, the newest first."""
+    if REPLACED in row:
+        yield from map(read_row, row[REPLACED].split("\n"))

@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from tracker.core.corrections import MOST_VERSIONS, has_exec_id, has_unnamed, named_as, unnamed_as
+from tracker.core.corrections import MOST_VERSIONS, has_exec_id, has_unnamed, named_as, newest_of, unnamed_as
 from tracker.core.journal_entries import FlexTrade
 from tracker.core.model import Execution, correction_parts, correction_version
 from tracker.core.state import EXECUTIONS, FEES
@@ -77,6 +77,7 @@ class JournalBookings:
             return row
         made_now = self._voided.get((row["accountId"], root_of(row)))
         newest = max(versions, key=lambda each: correction_version(each.execution.exec_id))
+        in_force = newest_of(versions)
         # The execution from the gateway may name the order where the report has no column for it.
         row = {**row, "ibOrderID": str(newest.execution.perm_id or "")}
         number, version = transaction_of(row), correction_version(newest.execution.exec_id)
@@ -88,6 +89,13 @@ class JournalBookings:
         if made_now is not None:
             version = max(version, transaction_of(made_now))
             return self._again(row, exec_id_of(made_now)) if number > version else row
+        known = correction_version(in_force.execution.exec_id)
+        if (
+            newest is not in_force
+            and in_force.execution.quantity
+            and correction_version(exec_id_of(row)) <= known
+        ):
+            return row  # What was void has been corrected since.
         voided = not newest.execution.quantity
         # A row of an earlier version says nothing of a correction that the gateway told since.
         follows = newest.execution.exec_id == exec_id_of(row) or version > MOST_VERSIONS
@@ -136,9 +144,15 @@ class JournalBookings:
         void = self._voided.get((row["accountId"], parts.root))
         if void is not None and exec_id_of(void) == before:
             known = fee_of(void)
+        told = [each.execution for each in self._versions(row)]
+        told = [each for each in told if correction_version(each.exec_id) <= MOST_VERSIONS]
+        # A correction stands above what is void by its own number.
+        own = all(correction_version(each.exec_id) < parts.version for each in told) and all(
+            _differ(each, execution_of(row)) for each in told
+        )
         return {
             **row,
-            "ibExecID": f"{parts.root}.{transaction_of(row)}",
+            "ibExecID": exec_id_of(row) if own else f"{parts.root}.{transaction_of(row)}",
             "ibCommission": str(known + fee_of(row)),
             REBOOKED: "yes",
         }

@@ -33,7 +33,7 @@ from tracker.core.login_policy import kind_of
 from tracker.core.model import Contract
 from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, LedgerState
 from tracker.gateway.flex import FlexReport, Statement
-from tracker.gateway.flex_bookings import root_of
+from tracker.gateway.flex_bookings import REPLACED, replaced_by, root_of
 from tracker.gateway.flex_columns import SECTIONS, Row
 from tracker.gateway.flex_dates import hours_of, trade_date_of
 from tracker.gateway.flex_events import PositionEvent, PositionEvents, read_events
@@ -271,20 +271,36 @@ class FlexImporter:
         entries: list[Arriving] = []
         for each in rows:
             row = self._bookings.placed(each)
-            if row is None:
-                continue
-            if terms := self._terms.get(contract_of(row).con_id) if self._terms else None:
-                row = {**row, **{name: value for name, value in terms.items() if not row.get(name)}}
-            if self._events.waits and VOID not in row:
-                before = self._events.until(datetime.fromisoformat(row[TIME]))
-                entries += [entry.arriving for entry in before]
-            for entry in frames_of(row):
-                if self._known(row, entry):
-                    continue
-                entries.append(entry.arriving)
-                if isinstance(entry, FlexTrade):
-                    self._count(row)
+            if row is not None:
+                entries += self._entries_of({**row, REPLACED: ""} if REPLACED in row else row)
+            # Behind what replaces them, so that they never count.
+            behind = [self._with_terms(row) for row in replaced_by(each)]
+            entries += [
+                entry.arriving
+                for row in behind
+                if not book.has(EXECUTIONS, _key(row))
+                for entry in frames_of(row)
+            ]
         return entries
+
+    def _entries_of(self, row: Row) -> Iterator[Arriving]:
+        row = self._with_terms(row)
+        if self._events.waits and VOID not in row:
+            before = self._events.until(datetime.fromisoformat(row[TIME]))
+            yield from (entry.arriving for entry in before)
+        for entry in frames_of(row):
+            if self._known(row, entry):
+                continue
+            yield entry.arriving
+            if isinstance(entry, FlexTrade):
+                self._count(row)
+
+    def _with_terms(self, row: Row) -> Row:
+        """Return a row with the terms of its contract that the report leaves out."""
+        terms = self._terms.get(contract_of(row).con_id) if self._terms else None
+        return (
+            {**row, **{name: value for name, value in terms.items() if not row.get(name)}} if terms else row
+        )
 
     def _count(self, row: Row) -> None:
         if VOID in row:
