@@ -23,7 +23,7 @@ from tests.support.facts import (
     unmatched,
 )
 from tests.support.held_stock import STOCK, Held
-from tests.support.ownership import DatedStory, assign
+from tests.support.ownership import DatedStory, assign, rematch
 from tracker.core.model import Ambiguous, Rule, Source
 from tracker.core.state_rows import ContractKey
 
@@ -147,6 +147,44 @@ def test_undone_assignment_of_what_was_nobodys() -> None:
     assert quantity(story) == 0
     story.note(Source.STORE, "rematch", ACCOUNT, fill)
     assert quantity(story) == 0
+
+
+def test_undone_assignment_opens_no_closed_record() -> None:
+    """A match found late gave a closed record what was opened behind its close, and nothing older.
+
+    Its order is given to another alert, then to the record itself: taken back, it has that again.
+    """
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
+    story.decide = unmatched
+    story.tell(execution(exec_id(4), 2, at=20, perm_id=1))
+    story.decide = matched(ALERT)
+    rematch(story, 1)
+    assert quantity(story) == 2
+    assign(story, 1, SUCCESSOR)
+    to_other = story.seq
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 5)
+    assign(story, 1, ALERT)
+    assert quantity(story) == 5
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, exec_id(1))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (0, 5)
+    story.note(Source.PERSON, "undo", str(to_other), ACCOUNT, exec_id(1))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (2, 0)
+
+
+def test_undone_assignment_to_a_closed_record_closes_it_again() -> None:
+    """It was closed before the alert was there, and a person gives it to the alert all the same."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
+    rematch(story, 1)
+    assign(story, 1, ALERT)
+    assert (quantity(story), shown(story).open) == (3, True)
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, exec_id(1))
+    assert (quantity(story), shown(story).open) == (0, False)
 
 
 def test_undone_dismissal_is_in_the_inbox_again() -> None:

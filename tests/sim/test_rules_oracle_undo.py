@@ -117,6 +117,33 @@ def test_undone_assignment_gives_back_to_rule() -> None:
     shows(day, B, 0)
 
 
+def test_undone_assignment_opens_no_closed_record() -> None:
+    """Rule 1.4: A closed behind the first 3 of an order, so a late match gave it only the 2 behind its close.
+
+    Given to B, then to A itself; each taken back, A has what the match gave it.
+    """
+    day = Day(
+        {"real-day-trading": {"TSLA": alert(C100)}, "robindahood-alerts": {"TSLA": alert(C100, strike="9")}}
+    )
+    exec_id = day.fill(C95, 3, perm=9, at=-60)
+    day.fill(C100, 1, at=-50)
+    day.fill(C100, -1, at=-40)
+    day.fill(C95, 2, perm=9, at=-30)
+    day.read({**day.records, "real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 2)
+    day.decide("assign", exec_id, B, number=1)
+    shows(day, A, 0)
+    shows(day, B, 5)
+    day.decide("assign", exec_id, A, number=2)
+    shows(day, A, 5)
+    day.decide("undo", exec_id, number=2)
+    shows(day, A, 0)
+    shows(day, B, 5)
+    day.decide("undo", exec_id, number=1)
+    shows(day, A, 2)
+    shows(day, B, 0)
+
+
 def test_undone_order_is_never_matched_again() -> None:
     """Rule 1.6: neither its lots, behind a restart, nor what it fills later."""
     day = Day({"real-day-trading": {"TSLA": alert(C100)}})

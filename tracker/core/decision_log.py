@@ -7,7 +7,7 @@ decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -37,6 +37,8 @@ class Ruling(NamedTuple):
     undone: int = 0
     continued: Mapping[AlertId, frozenset[AlertId]] = {}
     """Alert of a late match -> the records that were the same alert and are gone."""
+    closed: Mapping[AlertId, datetime | None] = {}
+    """Alert of an assignment that is taken back -> when it had closed, as it was matched late."""
 
 
 class DecisionLog:
@@ -95,7 +97,7 @@ class DecisionLog:
     def _decided(self, alert: AlertId, rule: Rule | None, ruling: Ruling) -> Decided:
         """Return an alert of a decision; of a late match with the time at which it had closed."""
         if ruling.kind is not OwnershipKind.MATCHED:
-            return Decided(alert, rule)
+            return Decided(alert, rule, closed=ruling.closed.get(alert))
         state = self._state.get(ALERTS, alert_text(alert))
         # Its row lacks the contracts that this batch folded for it, and those with waiting executions.
         folded = (*(state.contracts if state is not None else ()), *self._folded(alert))

@@ -222,17 +222,21 @@ class LotChanges:
         if decision.kind in (OwnershipKind.PART, OwnershipKind.REJOINED):
             return self._divide(decision)
         if decision.kind is OwnershipKind.ASSIGNED:
-            wanted = tuple(one.alert for one in decision.alerts)
-            return self._own(decision.order, lambda lot: wanted)
+            # Taken back, it leaves a record that a late match found closed what that gave it.
+            had = {one.alert: one.closed for one in decision.alerts}
+            return self._own(decision.order, lambda lot: tuple(self._allowed(lot, had)))
         # A match found as the execution was booked is no late match.
         late = decision.kind is OwnershipKind.MATCHED
         closed = {one.alert: self._closed_at(one) if late else None for one in decision.alerts}
 
         def with_more(lot: Lot) -> tuple[AlertId, ...]:
-            more = [alert for alert, at in closed.items() if at is None or self._is_behind(lot, alert, at)]
-            return tuple(dict.fromkeys((*lot.owners, *more)))
+            return tuple(dict.fromkeys((*lot.owners, *self._allowed(lot, closed))))
 
         return self._own(decision.order, with_more)
+
+    def _allowed(self, lot: Lot, closed: Mapping[AlertId, datetime | None]) -> list[AlertId]:
+        """Return which of these alerts may have a lot: closed ones only what was opened after their close."""
+        return [alert for alert, at in closed.items() if at is None or self._is_behind(lot, alert, at)]
 
     def _is_behind(self, lot: Lot, alert: AlertId, at: datetime) -> bool:
         """Return whether a lot was opened after a record had closed at that time.

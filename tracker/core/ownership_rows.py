@@ -43,7 +43,8 @@ class Decided(Struct, frozen=True):
     closed_elsewhere: datetime | None = None
     """Kept by an older version: whether it had a position elsewhere, and when the last one was closed."""
     closed: datetime | None = None
-    """Of a late match: when its last position was closed; None if one was open, or it never had any."""
+    """Of a late match, and of one that is in force again: when its last position had been closed; None if one
+    was open, or it never had any."""
     closed_known: bool = False
     """Whether `closed` is set; an older version computed it at each fold."""
 

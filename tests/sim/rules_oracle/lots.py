@@ -1,6 +1,6 @@
 """Fold one account's executions of one contract, with decisions and adjustments in their places, into lots.
 
-Owns the broker's order (rule 1.1), places (1.2), what a fill closes (3.1) and what an adjustment takes (4.5).
+Owns whose lots are, what a fill closes (3.1) and what an adjustment takes (4.5).
 It starts from nothing each time and keeps nothing.
 """
 
@@ -17,6 +17,7 @@ from tests.sim.rules_oracle.facts import ZERO, Fact, OrderKey
 from tests.sim.rules_oracle.folded import Arrival, Folded, Given, Kept, Lot
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.ratios import in_units, quantities
+from tests.sim.rules_oracle.seconds import behind, in_order
 from tests.sim.rules_oracle.tallies import Change, Did, tally_of
 
 Step = Decision | Adjustment | Unsettled | Arrival
@@ -25,12 +26,6 @@ Step = Decision | Adjustment | Unsettled | Arrival
 def fold(given: Given) -> Folded:
     """Fold from nothing."""
     return _Fold(given).run()
-
-
-def in_order(facts: Sequence[Fact], position: Decimal) -> list[Fact]:
-    """Order executions of one second: what grows the position first, then by execId (rule 1.1)."""
-    grows = "SLD" if position < 0 else "BOT"
-    return sorted(facts, key=lambda fact: (fact.now.side != grows, fact.root))
 
 
 class _Fold:
@@ -44,8 +39,10 @@ class _Fold:
         self._written = {id(decision): number for number, decision in enumerate(given.decisions)}
         self._renamed: dict[int, list[tuple[int, int]]] = {}
         """alert -> number of a takeover and the successor, in the order in which they were written."""
-        self._before_person: dict[OrderKey, list[tuple[Decision, dict[int, str]]]] = {}
-        """Each decision of a person that stands, and who owned the order before it."""
+        self._before_person: dict[OrderKey, list[tuple[Decision, dict[int, str], dict[int, Decision]]]] = {}
+        """Each decision of a person that stands, who owned the order before it, and their late matches."""
+        self._late: dict[OrderKey, dict[int, Decision]] = {}
+        """The late match by which an alert owns an order."""
         self._named: dict[tuple[OrderKey, int], int] = {}
         """Number of the last decision that made an alert an owner of an order."""
         self._index = 0
@@ -74,7 +71,7 @@ class _Fold:
             here = []
             while waiting and waiting[0][0] == second:
                 step = waiting.pop(0)[1]
-                here.append((self._behind(step, facts), step))
+                here.append((behind(step.place, facts), step))
             here.sort(key=lambda each: each[0])
             for number, fact in enumerate(facts):
                 while here and here[0][0] == number:
@@ -86,14 +83,6 @@ class _Fold:
         for step_at_end in waiting:
             self._take(step_at_end)
         return self._out
-
-    @staticmethod
-    def _behind(step: Step, facts: Sequence[Fact]) -> int:
-        """Return how many executions of its second a step comes behind (rule 1.2)."""
-        if step.place.known is None:
-            return len(facts)
-        known = step.place.known
-        return max((number for number, fact in enumerate(facts, 1) if fact.key in known), default=0)
 
     def _take(self, step: tuple[datetime, Step]) -> None:
         self._now, what = step
@@ -228,6 +217,7 @@ class _Fold:
         if decision.kind in (Kind.LATE, Kind.CREATION):
             for alert, rule in decision.rules.items():
                 alert = self._now_called(alert, decision)
+                self._late.setdefault(decision.order, {})[alert] = decision
                 written = self._written[id(decision)]
                 followed = self._named.get((decision.order, alert), -1) > written
                 owned = alert in owners and alert not in placed and not followed
@@ -240,31 +230,43 @@ class _Fold:
                 for lot in lots:
                     if alert not in lot.owners and self._may_open(decision, alert, lot):
                         self._own(lot, alert, rule)
-            return
-        made = self._before_person.setdefault(decision.order, [])
+        else:
+            self._decide_by_person(decision, decision.order, lots)
+
+    def _decide_by_person(self, decision: Decision, order: OrderKey, lots: list[Lot]) -> None:
+        late_matches = self._late.setdefault(order, {})
+        made = self._before_person.setdefault(order, [])
+        late: dict[int, tuple[Decision, int]] = {}
         if decision.kind is Kind.UNDO:
-            numbers = [taken.number for taken, _ in made]
+            numbers = [taken.number for taken, *_ in made]
             at = numbers.index(decision.number) if decision.number else len(made) - 1
-            taken, before = made.pop(at)
+            taken, before, matched = made.pop(at)
             previous: dict[int, str] = {}
             for alert, rule in before.items():
                 # What a person takes back goes to the successor too, unless the record is there again.
                 previous.setdefault(self._now_called(alert, taken, decision.present), rule)
             if at < len(made):
                 # A later one stands; taken back too, it goes back to what was before both.
-                made[at] = (made[at][0], previous)
+                made[at] = (made[at][0], previous, matched)
                 return
+            late_matches |= matched
+            late = {self._now_called(a, one, decision.present): (one, a) for a, one in matched.items()}
         else:
-            made.append((decision, dict(decision.before)))
+            made.append((decision, dict(decision.before), dict(late_matches)))
+            late_matches |= dict.fromkeys(decision.rules, decision)
             previous = dict(decision.rules)
-        self._out.owners[decision.order] = dict(previous)
-        self._named |= {(decision.order, alert): self._written[id(decision)] for alert in previous}
-        self._out.placed[decision.order] = set(previous)
-        self._out.since[decision.order] = dict.fromkeys(previous, decision.place.time)
+        self._out.owners[order] = dict(previous)
+        self._named |= {(order, alert): self._written[id(decision)] for alert in previous}
+        self._out.placed[order] = set(previous)
+        self._out.since[order] = dict.fromkeys(previous, decision.place.time)
         for lot in lots:
-            for alert in [each for each in lot.owners if each not in previous]:
+            # A late match that is in force again leaves a closed record closed (rule 1.4).
+            wanted = {
+                a: rule for a, rule in previous.items() if a not in late or self._may_open(*late[a], lot)
+            }
+            for alert in [each for each in lot.owners if each not in wanted]:
                 self._disown(lot, alert)
-            for alert, rule in previous.items():
+            for alert, rule in wanted.items():
                 if alert not in lot.owners:
                     self._own(lot, alert, rule)
 
