@@ -253,13 +253,15 @@ def test_trade_that_a_named_report_replaces(
 
 
 @pytest.mark.parametrize("told", ["by the gateway", "without execId", "never"])
-def test_correction_to_the_other_side(desk: FlexDesk, told: str) -> None:
-    """The cancelled purchase is void, and the sale counts."""
+@pytest.mark.parametrize("void", [False, True])
+def test_correction_to_the_other_side(desk: FlexDesk, told: str, void: bool) -> None:
+    """The cancelled purchase is void, and the sale counts unless it is cancelled too."""
     if told == "by the gateway":
         desk.bought(FIRST)
     elif told == "without execId":
         desk.take_in(report(unnamed()))
     sold = trade(quantity="-4", buySell="SELL", transactionID="106003", ibCommission="0", **SECOND_VERSION)
+    rows = [trade(), cancel(trade(), 106002), sold, *([cancel(sold, 106004)] if void else [])]
     for _ in range(2):
-        desk.take_in(report(trade(), cancel(trade(), 106002), sold))
-        assert desk.held() == (True, -4, -4)
+        desk.take_in(report(*rows))
+        assert desk.held() == (CLOSED if void else (True, -4, -4))

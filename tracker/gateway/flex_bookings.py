@@ -237,20 +237,19 @@ def _names(cancel: Row, booking: Row) -> bool:
 
 
 def _counted(bookings: _Bookings) -> Iterator[Row]:
+    last = bookings.in_force[-1] if bookings.in_force else bookings.cancelled[-1][0]
+    for booking, cancel in bookings.cancelled:
+        numbered = correction_parts(exec_id_of(booking)) and exec_id_of(booking) != exec_id_of(last)
+        if numbered and not _is_version(booking, last):
+            # What has another side or order is no version, so nothing replaces it.
+            yield {**booking, "ibCommission": ""}
+            yield void_of(booking, cancel, ZERO)
     if not bookings.in_force:
-        booking, cancel = bookings.cancelled[-1]
-        yield booking
-        yield _replacing(void_of(booking, cancel, bookings.fees), booking, bookings)
+        yield last
+        yield _replacing(void_of(last, bookings.cancelled[-1][1], bookings.fees), last, bookings)
     elif bookings.cancelled or bookings.cancelled_before:
         how = IN_PLACE if bookings.cancelled else AFTER_ANOTHER
-        booking = bookings.in_force[-1]
-        for each, cancel in bookings.cancelled:
-            numbered = correction_parts(exec_id_of(each)) and exec_id_of(each) != exec_id_of(booking)
-            if numbered and not _is_version(each, booking):
-                # What has another side or order is no version, so nothing replaces it.
-                yield {**each, "ibCommission": ""}
-                yield void_of(each, cancel, ZERO)
-        yield _replacing({**booking, "ibCommission": str(bookings.fees), REBOOKED: how}, booking, bookings)
+        yield _replacing({**last, "ibCommission": str(bookings.fees), REBOOKED: how}, last, bookings)
     else:
         # Each version once: without a cancel row two equal ones are the same booking.
         yield from {exec_id_of(row): row for row in bookings.in_force}.values()
