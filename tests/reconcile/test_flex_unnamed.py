@@ -98,6 +98,15 @@ def test_one_of_two_was_missed(desk: FlexDesk) -> None:
     assert desk.held() == (True, 8, 8)
 
 
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_one_of_two_is_cancelled(desk: FlexDesk, order: tuple[int, ...]) -> None:
+    """The gateway told one of them: the other one is left, however the report lists its rows."""
+    rows = (unnamed(), unnamed(**TWIN), cancel(unnamed(**TWIN), 106003, ibExecID=""))
+    desk.bought(FIRST)
+    desk.take_in(report(*(rows[number] for number in order)))
+    assert desk.held() == OPEN
+
+
 @pytest.mark.parametrize(
     "changes",
     [

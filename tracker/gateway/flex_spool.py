@@ -15,13 +15,14 @@ from typing import Final, NamedTuple
 
 from tracker.gateway.flex_bookings import transaction_of
 from tracker.gateway.flex_columns import Row, read_row, row_text
-from tracker.gateway.flex_rows import TIME
+from tracker.gateway.flex_rows import NUMBER, TIME
 
 _BLOCK: Final = 1 << 20
 
 
 class _Place(NamedTuple):
     time: str
+    number: int
     transaction: int
     offset: int
     length: int
@@ -41,7 +42,8 @@ class RowSpool:
     def add(self, row: Row) -> None:
         """Keep a row, without its empty values."""
         text = row_text(row)
-        self._places.append(_Place(row[TIME], transaction_of(row), self._size, len(text)))
+        number = int(row.get(NUMBER, "0"))
+        self._places.append(_Place(row[TIME], number, transaction_of(row), self._size, len(text)))
         self._size += len(text)
         self._waiting.append(text)
         if self._size - self._written > _BLOCK:
@@ -49,7 +51,7 @@ class RowSpool:
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows in the order of their execution times; rows of the same second in the order of their
-        transaction numbers.
+        transaction numbers, and trades that say the same in the order of their own numbers, as the core asks.
         """
         self._write()
         self._places.sort()
