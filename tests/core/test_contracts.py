@@ -25,6 +25,11 @@ def option(local: str = "", *, symbol: str = "TSLA", trading_class: str = "", **
         (option("SPXW  301217P06600000", symbol="SPX", trading_class="SPXW"), {"SPX", "SPXW"}),
         (option("BRKB  301220C00500000", symbol="BRK B", trading_class="BRKB"), {"BRKB"}),
         (option("no date in it"), {"TSLA"}),
+        # A future's class is what people call it: 6E for symbol EUR, VX for VIX.
+        (
+            Contract(1, "EUR", "FUT", date(2030, 12, 16), local_symbol="6EZ0", trading_class="6E"),
+            {"EUR", "6E", "6EZ0"},
+        ),
         # A stock's class names its market.
         (replace(NVDA_STOCK, trading_class="NMS", local_symbol="NVDA"), {"NVDA"}),
     ],

@@ -344,6 +344,8 @@ def test_ticker_spellings() -> None:
     assert contract_tickers(spxw) == {"SPX", "SPXW"}
     assert {ticker_key(one) for one in ("BRK-B", "BRKB", "BRK.B", "BRK/B", "brk b")} == {"BRKB"}
     assert contract_tickers(STK) == {"TSLA"}
+    future = Contract(801, "VIX", "FUT", local_symbol="VXZ0", trading_class="VX")
+    assert contract_tickers(future) == {"VIX", "VX"}
 
 
 def test_wrong_ticker_refuses_right_conid() -> None:

@@ -27,13 +27,12 @@ _STANDARD_MULTIPLIERS: Final = frozenset({"", "100", "100.0"})
 def tickers_of(contract: Contract) -> frozenset[str]:
     """Return the keys (`symbol_key`) of all tickers by which people mean a contract.
 
-    That is the symbol; for an option also the trading class (SPXW) and the root of the local symbol. A
-    stock's class names its market, so for a stock the whole local symbol is a ticker.
+    That is the symbol and the trading class (SPXW, 6E); for an option also the root of the local symbol, else
+    the whole local symbol. A stock's class names its market.
     """
-    if contract.is_option:
-        names = {contract.symbol, contract.trading_class, _local_root(contract)}
-    else:
-        names = {contract.symbol, contract.local_symbol}
+    names = {contract.symbol, _local_root(contract) if contract.is_option else contract.local_symbol}
+    if contract.sec_type != "STK":
+        names.add(contract.trading_class)
     return frozenset(key for name in names if (key := symbol_key(name)))
 
 

@@ -68,13 +68,13 @@ def osi(contract: Contract) -> tuple[str, str] | None:
 def contract_tickers(contract: Contract) -> frozenset[str]:
     """Return every ticker that may be written for the contract (rule 2.5).
 
-    The trading class of a share names a market segment (NMS), so it counts for options only.
+    The trading class of a share names a market segment (NMS), so it counts for all but shares.
     """
     names = {contract.symbol}
-    if contract.is_option:
+    if contract.sec_type != "STK":
         names.add(contract.trading_class)
-        if (parts := osi(contract)) is not None:
-            names.add(parts[0])
+    if (parts := osi(contract)) is not None:
+        names.add(parts[0])
     return frozenset(key for name in names if (key := ticker_key(name)))
 
 
