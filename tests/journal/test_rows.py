@@ -24,7 +24,7 @@ NUMBERS = st.integers(0, 11)
 CONTRACTS = st.integers(1, 3)
 ATTENTIONS = st.sampled_from(Attention)
 KEPT = 2
-ABSENT_KEPT = 8
+ABSENT_KEPT = 3
 
 
 def booked(

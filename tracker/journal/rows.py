@@ -19,11 +19,10 @@ from tracker.journal.row_parts import RowParts
 _ENCODE: Final = msgspec.json.Encoder().encode
 _CACHED_ROWS: Final = 2_000
 """How many decoded rows of one table are kept; beyond that the cache is cleared."""
-_ABSENT_KEPT: Final = 30_000
-"""How many absent keys and index values of one table are remembered.
+_ABSENT_KEPT: Final = 7_500
+"""How many absent keys of one table, and absent values of one index, are remembered.
 
-A fill has four of them in the table of executions, and thousands of fills may be journalled before they are
-decided.
+A fill has one of each, and thousands of fills may be journalled before they are decided.
 """
 
 
@@ -327,10 +326,10 @@ class _Rows:
             self.forget()
 
     def bound_absent(self) -> None:
-        """Clear the known absent keys if there are very many."""
-        empty = [index.empty for index in self._indexes.values()]
-        if len(self._missing) + sum(map(len, empty)) > _ABSENT_KEPT:
-            self.forget_absent()
+        """Clear the known absent keys, or the absent values of an index, if there are very many."""
+        for absent in (self._missing, *(index.empty for index in self._indexes.values())):
+            if len(absent) > _ABSENT_KEPT:
+                absent.clear()
 
     def forget_absent(self) -> None:
         """Forget which keys and index values lead to no row."""
