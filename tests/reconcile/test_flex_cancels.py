@@ -285,6 +285,17 @@ def test_one_of_two_alike_is_not_guessed(desk: FlexDesk) -> None:
     assert desk.in_force()[-1] == ("0000e0d5.6596b0d9.01.01", 4)
 
 
+def test_other_trade_of_a_report_is_not_meant(desk: FlexDesk) -> None:
+    """It says the same as the cancelled one, which no report listed yet, but has another tradeID."""
+    desk.take_in(report(BOOKED, day=TUESDAY))
+    second = trade(ibExecID="0000e0d5.6596b0d9.01.01", tradeID="7002", transactionID="106005")
+    result = desk.take_in(report(cancel(second, 106006)))
+    assert (desk.held(), len(result.unknown)) == (OPEN, 1)
+    for _ in range(2):
+        desk.take_in(report(second, cancel(second, 106006)))
+        assert desk.held() == OPEN
+
+
 def test_trade_of_another_side_is_not_meant(desk: FlexDesk) -> None:
     desk.bought(FIRST)
     sold = trade(quantity="-4", buySell="SELL", tradeID="6000")

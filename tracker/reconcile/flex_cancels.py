@@ -210,10 +210,24 @@ class JournalBookings:
         key = f"{cancel['accountId']} {contract_of(cancel).con_id}"
         rows = self._journal.state.find(EXECUTIONS, "contract", key)
         alike = {root_of({"ibExecID": row.execution.exec_id}): row for row in rows if _is_like(row, cancel)}
+        alike = {root: row for root, row in alike.items() if not self._has_other_names(row, cancel)}
         if len(alike) > 1:
             moment = datetime.fromisoformat(cancel[TIME])
             alike = {root: row for root, row in alike.items() if row.execution.time == moment}
         return next(iter(alike.values())) if len(alike) == 1 else None
+
+    def _has_other_names(self, booked: BookedExecution, cancel: Row) -> bool:
+        """Return whether imported reports name an execution, and never as a row names what it cancels."""
+        exec_id, same = booked.execution.exec_id, []
+        for entry in self._journal.flex_entries(exec_id.encode()):
+            row: Row = read_row(entry.row) if isinstance(entry, FlexTrade) else {}
+            if row and VOID not in row and exec_id_of(row) == exec_id:
+                same += [
+                    cancel[orig] == row[own]
+                    for orig, own in NAMES
+                    if cancel.get(orig, "0") != "0" and row.get(own)
+                ]
+        return bool(same) and not any(same)
 
 
 def _differ(one: Execution, other: Execution) -> bool:
