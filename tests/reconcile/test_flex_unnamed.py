@@ -274,3 +274,22 @@ def test_correction_to_the_other_side(desk: FlexDesk, told: str, void: bool) -> 
     for _ in range(2):
         desk.take_in(report(*rows))
         assert desk.held() == (CLOSED if void else (True, -4, -4))
+
+
+@pytest.mark.parametrize("told", ["before", "behind", "never"])
+def test_booked_again_after_a_named_void(desk: FlexDesk, told: str) -> None:
+    """The next day's query has no execIds; the trade is known by its tradeID."""
+    if told == "before":
+        desk.bought(FIRST)
+    desk.take_in(report(trade(), cancel(trade(), 106002)))
+    assert desk.held() == CLOSED
+    again = unnamed(transactionID="106003", ibCommission="0")
+    for _ in range(2):
+        desk.take_in(statement(again, first=WEDNESDAY, last=WEDNESDAY))
+        assert desk.held() == OPEN
+    if told == "behind":
+        desk.bought(FIRST)
+        assert desk.held() == OPEN
+    cancelled = cancel(again, 106004, origTransactionID="106003", ibExecID="")
+    desk.take_in(statement(cancelled, first=WEDNESDAY, last=WEDNESDAY))
+    assert desk.held() == CLOSED

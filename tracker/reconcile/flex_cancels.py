@@ -9,6 +9,7 @@ order.
 | cancels a trade that the report lacks | that trade, by its id or by equal values | its void |
 | books an execution | its void, made by an earlier transaction | the same again, in force |
 | books an execution again | the same with other values | its next version |
+| the same without execId, on a later trade date | its void, and its tradeID | its next version |
 | voids an execution | the same, booked again by a later transaction | nothing |
 """
 
@@ -32,7 +33,16 @@ from tracker.gateway.flex_bookings import (
     void_of,
 )
 from tracker.gateway.flex_columns import Row, is_cancel, read_row
-from tracker.gateway.flex_rows import LATE, REBOOKED, TIME, VOID, contract_of, exec_id_of, execution_of
+from tracker.gateway.flex_rows import (
+    LATE,
+    NUMBER,
+    REBOOKED,
+    TIME,
+    VOID,
+    contract_of,
+    exec_id_of,
+    execution_of,
+)
 from tracker.journal.journal import Journal
 
 
@@ -72,6 +82,8 @@ class JournalBookings:
 
     def placed(self, row: Row) -> Row | None:
         """Return a row with its version of the execution; None where a later version is known."""
+        if LATE in row and NUMBER in row:
+            row = self._under_its_exec_id(row)
         versions = self._versions(row)
         if not versions:
             return row
@@ -122,6 +134,21 @@ class JournalBookings:
         if account not in self._unnamed:
             self._unnamed[account] = has_unnamed(self._journal.state, account)
         return self._unnamed[account]
+
+    def _under_its_exec_id(self, row: Row) -> Row:
+        """Return a trade without execId that is booked again after its void, under the execId that another
+        report has beside its tradeID.
+        """
+        found = named_as(self._journal.state, execution_of(row))
+        newest = max(found, key=lambda each: correction_version(each.execution.exec_id), default=None)
+        if newest is None or newest.execution.quantity or not row.get("tradeID"):
+            return row
+        root = root_of({"ibExecID": newest.execution.exec_id})
+        for entry in self._journal.flex_entries(root.encode()):
+            known: Row = read_row(entry.row) if isinstance(entry, FlexTrade) else {}
+            if known and root_of(known) == root and known.get("tradeID") == row["tradeID"]:
+                return {**row, NUMBER: "", "ibExecID": newest.execution.exec_id}
+        return row
 
     def has_entry_of(self, row: Row) -> bool:
         """Return whether this booking was journalled already, or has no number by which to recognise it."""
