@@ -205,6 +205,12 @@ def test_cancel_row_that_names_nothing_is_refused(tmp_path: Path) -> None:
     assert "Transaction ID '106002': Orig Trade ID is empty" in words
 
 
+def test_dashes_are_no_exec_id(tmp_path: Path) -> None:
+    """Two such trades would otherwise be one execution."""
+    words = refused(write(tmp_path, trade(ibExecID="--")))
+    assert "IB Execution ID is no execution's: '--'" in words
+
+
 def test_row_without_type_and_id_is_refused(tmp_path: Path) -> None:
     """Without type and codes nobody can tell an expiry, which has no execId, from a trade without one."""
     expiry = trade(ibExecID="", transactionType="BookTrade", notes="Ep", quantity="-4", buySell="SELL")

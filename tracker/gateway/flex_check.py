@@ -16,7 +16,8 @@ from tracker.gateway.flex_columns import Row, is_booked, is_cancel
 from tracker.gateway.flex_rows import EXPIRY, OPTIONS, TIME, contract_of, is_number, try_row
 
 _SIDES: Final = {"BUY": 1, "SELL": -1}
-_EXEC_ID: Final = re.compile(r"[\w.+:-]+", re.ASCII)
+_EXEC_ID: Final = re.compile(r"[.+:-]*\w[\w.+:-]*", re.ASCII)
+"""It holds a letter or digit: a report that was edited may have `--` where nothing is."""
 
 
 def broken(row: Row) -> str:
