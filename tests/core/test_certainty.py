@@ -219,6 +219,25 @@ def test_lagging_answer_is_used_as_uncertain() -> None:
     assert (base(story), held(story)) == (5, 8)
 
 
+def test_uncertain_answer_between_lagging_ones_counts_for_nothing() -> None:
+    """The first answer of a new connection is asked before its sweep; the one behind it lags for the last
+    time.
+    """
+    story = Story()
+    story.snapshot(position(5))
+    story.now += timedelta(seconds=60)
+    story.reconnect(position(5))
+    story.sweep(execution(exec_id(1), 3, at=30, request_id=901), request=901)
+    for _ in range(LAGGING - 1):
+        story.snapshot(position(5))
+        assert story.ledger.take_position_reasons()
+    story.reconnect(position(5))
+    story.ledger.take_position_reasons()
+    story.sweep(request=902)
+    story.snapshot(position(5))
+    assert (certain(story), story.ledger.take_position_reasons()) == ((), [])
+
+
 def test_answer_lacking_swept_execution_lags() -> None:
     """Answer that lacks what the sweep brought lags."""
     story = connected()

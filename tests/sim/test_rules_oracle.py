@@ -245,6 +245,23 @@ def test_repeatedly_lagging_answer_is_uncertain() -> None:
     shows(day, A, 3)
 
 
+def test_uncertain_answer_between_lagging_ones_counts_for_nothing() -> None:
+    """Rule 4.1: of three lagging answers the first of a new connection, asked before its sweep, is none."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.answer({C95: 5, OTHER: 1})
+    day.wait(60)
+    day.connect()
+    day.fill(C95, 3, live=False)
+    for _ in range(2):
+        day.answer({C95: 5, OTHER: 1})
+    day.connect()
+    day.answer({C95: 5, OTHER: 1}, sweep=False)
+    day.answer({C95: 5, OTHER: 1})
+    assert not day.right().inbox
+    day.answer({C95: 5, OTHER: 1})
+    assert day.right().waiting("unexplained")
+
+
 def test_order_without_perm_id_sums() -> None:
     """Order without perm id sums by its clients order id."""
     day = Day()

@@ -89,7 +89,9 @@ class Certainty:
         for row in rows:
             if row.news:
                 self._state.put(ANSWERS, replace(row, news={}))
-        self._lags = 0
+        if rows:
+            # One that is certain of no account does not say whether the next one lags.
+            self._lags = 0
         return lagging
 
     @property

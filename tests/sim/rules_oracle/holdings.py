@@ -240,7 +240,8 @@ class Holdings:
                 return
             answer = replace(answer, certain=False)
         # One that was asked before any sweep proves nothing about what the sweeps brought.
-        self._lags = 0
+        if certain:
+            self._lags = 0
         self._news = {key: total for key, total in self._news.items() if key[0] not in certain}
         self._answers.append(answer)
         for holding in self._watched():
