@@ -8,6 +8,8 @@ import socket
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.daemon.test_end_to_end import ROBIN, play
 from tests.support.daemon_rig import CALL, STOP_SECONDS, Rig, record
 
@@ -55,6 +57,7 @@ def test_stop_is_quick_when_others_hang(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+@pytest.mark.usefixtures("hangs_up")
 def test_end_of_its_terminal_stops_it(tmp_path: Path) -> None:
     """As SIGTERM does: with what it says at the end, and the exit code of a stop."""
 

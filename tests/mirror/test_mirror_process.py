@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.daemon_rig import CALL, Rig, record
 from tests.support.postgres import PASSWORD, Database
 from tests.support.project import PROJECT
@@ -191,6 +193,7 @@ def test_second_mirror_is_refused(database: Database, tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.usefixtures("hangs_up")
 def test_end_of_its_terminal_stops_it(database: Database, tmp_path: Path) -> None:
     async def play() -> None:
         async with mirrored(tmp_path / "box", database) as box:
