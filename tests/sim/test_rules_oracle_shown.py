@@ -178,6 +178,18 @@ def test_full_look_finds_only_orders_with_lots_left() -> None:
     assert [order.perm_id for order in oracle.known().orders] == [502]
 
 
+def test_full_look_comes_again_behind_what_waited() -> None:
+    """Rule 1.6: 3 of nobody; the first look of a start comes while frames wait, then the alert is read."""
+    day = Day({}, looks_are_told=True)
+    day.fill(C95, 3)
+    day.wait(1000)
+    day.add(f.Started(day.now))
+    for records, known in (({}, f.Known(frozenset(), frozenset())), ({"TSLA": alert(C95)}, None)):
+        day.add(f.StoreRead(day.now, {"real-day-trading": records}, looked=False))
+        day.add(f.LookedAgain(day.now, rematch=True, known=known))
+    shows(day, A, 3)
+
+
 def test_look_before_an_order_had_lots_does_not_match_it() -> None:
     """Short 3 of A: a purchase of 2 closes. B appears, and is looked for while an older purchase of 4 waits.
 

@@ -254,7 +254,8 @@ class Replay:
             self.registry.look(self.tallies())
             self._unlooked = False
         full = self._look_before if noted else self._look
-        self._look = self._look and (noted or event.partly)
+        # Where something waited that may leave lots, a full look comes again behind it.
+        self._look = self._look and (noted or event.partly or event.known is not None)
         # What takes over as soon as the next look finds it shares nothing with whom it takes over from.
         waiting = [each for each in self._takeovers() if noted or each not in found]
         # The oldest first: what is older than a record's close must not follow what opens it again.
