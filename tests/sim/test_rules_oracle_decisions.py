@@ -229,6 +229,27 @@ def test_late_match_opens_with_the_short_of_the_closing_second() -> None:
     shows(day, A, -2)
 
 
+def test_late_match_is_not_computed_again_where_another_sale_of_that_second_closes() -> None:
+    """A's short is bought back in the second in which another order sells 1 first, which finds A later.
+
+    The record had closed behind that sale, so it gets none of it. Then the report tells that A was long by
+    then and sold 4 in that second: now that sale is the close, before the other one. What was written down
+    stays.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, -1, at=-60)
+    day.read({"real-day-trading": {"TSLA": alert(C100, created=alert(C95)["created_at"])}})
+    day.fill(C95, -1, at=0)
+    day.fill(C95, 1, at=-1)
+    shows(day, A, 0)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, 0)
+    day.fill(C95, 2, at=-20, live=False)
+    day.fill(C95, -4, at=-3, live=False, exec_id="0000e0d5.00000000.01.01")
+    shows(day, A, -2)
+    assert day.right().unowned((ACC, 95)) == -1
+
+
 # Rule 1.5: shared later, or not at all
 
 

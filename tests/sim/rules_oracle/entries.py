@@ -53,6 +53,8 @@ class Decision:
     """The execution that a PART is part of."""
     closed_at: Mapping[int, datetime] = field(default_factory=dict)
     """alert -> when it was closed, where it was (rule 1.4)."""
+    closing: Mapping[int, str] = field(default_factory=dict)
+    """alert -> the execution that closed it in this account and contract, where one did."""
     old: int = -1
     new: int = -1
     """A TAKEOVER's two alerts."""
@@ -77,6 +79,7 @@ class Decision:
             self,
             rules={now(alert): rule for alert, rule in self.rules.items()},
             closed_at={now(alert): time for alert, time in self.closed_at.items()},
+            closing={now(alert): root for alert, root in self.closing.items()},
             before={now(alert): rule for alert, rule in self.before.items()},
             old=now(self.old),
             new=now(self.new),

@@ -177,6 +177,11 @@ class Tally:
         live = [part for part in self.parts.values() if part.quantity]
         return live or [part for key, part in self.parts.items() if key == self.last]
 
+    def closing(self, holding: AccountContract) -> str:
+        """Return the execution of the last close there, empty where nothing was closed."""
+        part = self.parts.get(holding, Part())
+        return next((one.root for one in reversed(part.changes) if one.did in (Did.CLOSED, Did.ADJUSTED)), "")
+
     def add(self, change: Change) -> None:
         """Add the next change in the broker's order."""
         if change.did is Did.OPENED and not change.quantity and self.parts:
