@@ -310,6 +310,26 @@ def test_alert_that_is_back_by_its_first_name_shows_a_late_close() -> None:
     assert (position["quantity"], position["closed_at"]) == (0, "2025-11-18T15:43:05.000000+00:00")
 
 
+def test_late_fill_of_an_alert_that_is_back_respelled_goes_over() -> None:
+    """Its 4 went to a successor; it is back in another spelling when 2 are told that it bought before.
+
+    It is the same alert (rule 2.3), and what is told late folds before the succession (rule 1.2).
+    """
+    story = DatedStory()
+    story.created[ALERT] = -60
+    story.tell(execution(exec_id(1), 4, at=9))
+    take_over(story, ALERT, SUCCESSOR)
+    respelled = ALERT._replace(alerter="RobinDaHood")
+    story.created = {SUCCESSOR: 472, respelled: -60}
+    take_over(story, ALERT, respelled, whole="whole")
+    story.decide = matched(respelled)
+    story.tell(execution(exec_id(2), 2, at=5, perm_id=189))
+    assert [lot.owners for lot in holding(story).lots] == [(SUCCESSOR,), (SUCCESSOR,)]
+    row = story.state.get(ALERTS, alert_text(ALERT))
+    assert row is not None
+    assert row.successor == respelled
+
+
 def test_successor_keeps_the_average() -> None:
     """4 at 2.50, 1 sold: the successor has 3 at 2.50 since the first opening."""
     story = Story()

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tests.support.answer_rig import ROBIN, Desk, buy, loose, record
 from tests.support.facts import NVDA, START, exec_id, execution
+from tracker.core.model import End, EndOf, Execution
 
 PUT = replace(NVDA, con_id=700100300, right="P", strike=Decimal(120))
 NEWER = "2025-11-18T15:50:00.000001"
@@ -68,3 +69,36 @@ def test_alert_that_is_back_is_noted_once(tmp_path: Path, second: int) -> None:
         desk.pump = desk.make_pump(desk.store)
         desk.change(lambda alerts: alerts.update(demslayer={}))
         assert desk.journal.frames_after(0, 1000) == before
+
+
+def quantities_after(folder: Path, sale: int, late: Execution) -> list[int]:
+    """Return what the newer record and the alert have, which is back beside it in another spelling.
+
+    It had bought 4 calls and sold some, and the newer record took over the rest. Then a sweep tells `late`.
+    """
+    with Desk(folder, {ROBIN: {"NVDA": loose()}}) as desk:
+        desk.tell(buy(1, 4), execution(exec_id(2), sale, at=5, perm_id=902))
+        desk.change(lambda alerts: alerts[ROBIN].update(NVDA=record(created_at=NEWER)))
+        desk.change(lambda alerts: alerts.update(robindahood={"NVDA": loose()}))
+        desk.tell(replace(late, request_id=900), End(EndOf.EXECUTIONS, 900))
+        desk.change(lambda alerts: alerts.update(demslayer={}))
+        shown = json.loads(desk.alerts_path.read_text())
+        return [shown[alerter]["NVDA"]["position"]["quantity"] for alerter in (ROBIN, "robindahood")]
+
+
+def test_what_is_told_late_of_an_alert_that_is_back_went_to_its_successor(tmp_path: Path) -> None:
+    """2 more were bought before the succession, so they went over; the first 3 it shares, since it is back.
+
+    It is the same alert in any spelling (rule 2.3). Found by seed 1250001417.
+    """
+    late = execution(exec_id(3), 2, at=2, perm_id=903)
+    assert quantities_after(tmp_path, -1, late) == [5, 3]
+
+
+def test_order_of_an_alert_that_is_back_gets_no_second_owner(tmp_path: Path) -> None:
+    """Its order had sold 5 more before the succession, so that a short of 2 went over; all of it did.
+
+    The order is the alert's already, which the conid names in its new spelling too. Found by seed 1250001417.
+    """
+    late = execution(exec_id(3), -5, at=2, perm_id=902)
+    assert quantities_after(tmp_path, -1, late) == [-2, 0]

@@ -460,6 +460,8 @@ class Ownership:
             if whole and holding is not None and not mine:
                 # It handed all on; what is told late to have come to it is known by its new name.
                 self._log.make(frame, ruling, self.skew)
+                for order in sorted(self._orders.of_contract(key)):
+                    self._orders.rename(order, old, new)
             if holding is None or not (mine and (mine[0].quantity or whole)):
                 continue
             last = self._state.get(EXECUTIONS, holding.last_execution(mine[0]))

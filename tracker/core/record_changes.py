@@ -68,6 +68,9 @@ class RecordChanges:
             # What it handed on already stays its successor's, also where a process that ended noted it first.
             if whole and (alert_state.successor is None or is_former_name(new, old)):
                 self._rename(frame, alert_state, new, told)
+            elif whole:
+                # It is that alert all the same, so what comes to it from now on does so by its new name.
+                self._state.put(ALERTS, replace(alert_state, successor=new))
             return []
         successor = self._state.get(ALERTS, alert_text(new)) or AlertState(new)
         theirs = tuple(dict.fromkeys((*successor.contracts, *(key for key in keys if key in folded))))

@@ -28,7 +28,7 @@ from tracker.core.journal_entries import (
 from tracker.core.ledger import Ledger
 from tracker.core.lot_changes import second_of
 from tracker.core.matching import same_contract
-from tracker.core.model import Alert, AlertId, Execution, ExecutionKey, Match, Matched
+from tracker.core.model import Alert, AlertId, Contract, Execution, ExecutionKey, Match, Matched
 from tracker.core.order_owners import owners_so_far, settle
 from tracker.core.ownership import Circumstances
 from tracker.core.packed_lots import LotsByOrder
@@ -203,9 +203,12 @@ class StoreChanges:
         there = self._records_like(alert_state, executions)
         accounts = [each.account for each in executions[:1]]
         named = [each for one in accounts for each in contracts_named(self._state, one, alert_state, there)]
-        same = same_alert_among(there, alert_state, [*(each.contract for each in executions), *named])
-        if alert_state.successor is not None and not (same and owned):
-            # What it had itself it has by another name, or it handed on all that it ever had.
+        contracts = [*(each.contract for each in executions), *named]
+        same = same_alert_among(there, alert_state, contracts)
+        if alert_state.successor is not None and not (
+            same and (owned or not self._went_on(alert_state, contracts))
+        ):
+            # What it had itself it has by another name, or it handed on all that it had and is not back.
             return []
         if same is not None:
             return [RecordReplaced(alert_state.alert, same.id, (), WHOLE, _as_text(same))]
@@ -227,6 +230,13 @@ class StoreChanges:
     def _creation(self, alert: AlertId, record: Alert | None) -> tuple[str, datetime | None]:
         created = record.created_at if record is not None and is_dated(alert) else None
         return self._names.key(alert.alerter), created
+
+    def _went_on(self, alert_state: AlertState, contracts: Collection[Contract]) -> bool:
+        """Return whether an alert goes on by the name of its successor, which is the same alert."""
+        successor = alert_state.successor
+        after = None if successor is None else self._state.get(ALERTS, alert_text(successor))
+        record = None if after is None else after.record
+        return record is None or same_alert_among([record], alert_state, contracts) is not None
 
     def _newer_conid(self, alert_state: AlertState) -> AlertId | None:
         """Return the newer identity of the same alert, where that record is gone as well.
