@@ -186,13 +186,19 @@ def test_balance_taken_stands_when_the_day_before_it_is_proven() -> None:
     assert (base(story), held(story), holding(story).baseline) == (12, 9, Baseline.SNAPSHOT)
 
 
-def test_lagging_answer_is_asked_again() -> None:
-    """5 were held; 3 were bought while the link was down; the positions are seconds behind that."""
+def lagging() -> Story:
+    """Return a day on which 5 were held, and a sweep brought 3 that were bought while the link was down."""
     story = Story()
     story.snapshot(position(5))
     story.now += timedelta(seconds=60)
     story.reconnect(position(5))
     story.sweep(execution(exec_id(1), 3, at=30, request_id=901), request=901)
+    return story
+
+
+def test_lagging_answer_is_asked_again() -> None:
+    """The positions are seconds behind what was bought."""
+    story = lagging()
     before = story.state.get(SNAPSHOTS, "last")
     story.snapshot(position(5))
     assert story.state.get(SNAPSHOTS, "last") is before
@@ -206,11 +212,7 @@ def test_lagging_answer_is_asked_again() -> None:
 
 def test_lagging_answer_is_used_as_uncertain() -> None:
     """Answer that keeps lagging is used as uncertain."""
-    story = Story()
-    story.snapshot(position(5))
-    story.now += timedelta(seconds=60)
-    story.reconnect(position(5))
-    story.sweep(execution(exec_id(1), 3, at=30, request_id=901), request=901)
+    story = lagging()
     for _ in range(LAGGING - 1):
         story.snapshot(position(5))
         assert story.ledger.take_position_reasons()
@@ -220,14 +222,8 @@ def test_lagging_answer_is_used_as_uncertain() -> None:
 
 
 def test_uncertain_answer_between_lagging_ones_counts_for_nothing() -> None:
-    """The first answer of a new connection is asked before its sweep; the one behind it lags for the last
-    time.
-    """
-    story = Story()
-    story.snapshot(position(5))
-    story.now += timedelta(seconds=60)
-    story.reconnect(position(5))
-    story.sweep(execution(exec_id(1), 3, at=30, request_id=901), request=901)
+    """The first answer of a new connection is asked before its sweep; the next one lags for the last time."""
+    story = lagging()
     for _ in range(LAGGING - 1):
         story.snapshot(position(5))
         assert story.ledger.take_position_reasons()

@@ -90,7 +90,7 @@ class Certainty:
             if row.news:
                 self._state.put(ANSWERS, replace(row, news={}))
         if rows:
-            # One that is certain of no account does not say whether the next one lags.
+            # An answer that is certain of no account says nothing about whether positions lag.
             self._lags = 0
         return lagging
 
