@@ -13,6 +13,7 @@ from tests.support.daemon_rig import Rig, record
 from tests.support.project import PROJECT
 from tracker.paper.contracts import stock
 
+CLEARED_LINE = "\r\x1b[K"
 EVIL = "NV\x1b]0;owned\x07\x1b[2J\nDA"
 
 
@@ -26,7 +27,8 @@ async def on_terminal(rig: Rig, *command: str) -> str:
     os.close(theirs)
     text = await asyncio.to_thread(_drained, ours)
     await process.wait()
-    return text.replace("\r\n", "\n")
+    # A slow answer shows its progress in one line that the next one clears: that is our own.
+    return text.replace("\r\n", "\n").replace(CLEARED_LINE, "\n")
 
 
 def _drained(terminal: int) -> str:
