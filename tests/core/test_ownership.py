@@ -123,62 +123,6 @@ def test_decision_survives_a_refold() -> None:
     assert quantity(story) == 5
 
 
-def test_closed_record_gets_newer_lots_only() -> None:
-    """A late match opens a closed record with what was opened after its close, and with nothing older."""
-    story = Story(unmatched)
-    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
-    story.decide = matched(ALERT)
-    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
-    assert (quantity(story), shown(story).open) == (0, False)
-    rematch(story, 1)
-    assert (quantity(story), shown(story).open) == (0, False)
-    story.decide = unmatched
-    story.tell(execution(exec_id(4), 4, at=20, perm_id=4))
-    story.decide = matched(ALERT)
-    rematch(story, 4)
-    assert (quantity(story), shown(story).open) == (4, True)
-
-
-def test_lot_of_the_closing_second_is_behind_the_close() -> None:
-    """Long 3; in one second a sale of 3 closes the alert and another order's sale opens 2 short.
-
-    By the order within a second the short was opened after the close; an older lot of nobody was not.
-    """
-    story = Story(unmatched)
-    story.tell(execution(exec_id(1), 1, at=5, perm_id=1))
-    story.decide = matched(ALERT)
-    story.tell(execution(exec_id(2), 3, at=0, perm_id=2), execution(exec_id(3), -3, at=5, perm_id=3))
-    assert (quantity(story), held(story)) == (0, 1)
-    rematch(story, 1)
-    assert quantity(story) == 0
-    story.decide = unmatched
-    story.tell(execution(exec_id(4), -3, at=5, perm_id=4))
-    story.decide = matched(ALERT)
-    rematch(story, 4)
-    assert (quantity(story), held(story)) == (-2, -2)
-
-
-def test_rest_of_the_closing_execution_is_not_behind_the_close() -> None:
-    """A sale of 5 closes the 3 of the alert and opens 2 short: a late match leaves the record closed."""
-    story = Story(matched(ALERT))
-    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
-    story.decide = unmatched
-    story.tell(execution(exec_id(2), -5, at=5, perm_id=2))
-    story.decide = matched(ALERT)
-    rematch(story, 2)
-    assert (quantity(story), held(story)) == (0, -2)
-
-
-def test_person_opens_a_closed_record() -> None:
-    """What a rule may not, a person may: older lots go to a closed record."""
-    story = Story(unmatched)
-    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
-    story.decide = matched(ALERT)
-    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
-    assign(story, 1, ALERT)
-    assert (quantity(story), shown(story).open) == (2, True)
-
-
 def test_assignment_of_a_dismissed_fill_is_undone() -> None:
     """Dismissed, then given to an alert after all: taking that back leaves the alert nothing."""
     story = Story(unmatched)

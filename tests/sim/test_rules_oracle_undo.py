@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.sim.rules_oracle import facts as f
-from tests.support.oracle_day import ACC, C95, C100, NOON, STK, A, B, Day, alert, seen, shows
+from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, STK, A, B, D, Day, alert, seen, shows
 
 
 def test_undone_assignment_goes_to_the_successor() -> None:
@@ -217,3 +217,37 @@ def test_undone_assignment_leaves_what_the_alert_had_already() -> None:
     day.decide("undo", exec_id, number=1)
     assert seen(day.right().alert(A).quantity, day.right().alert(A).avg_price) == (2, 7)
     assert day.right().orphans == ()
+
+
+def test_record_is_closed_as_before_once_what_opened_it_is_given_away() -> None:
+    """Rule 1.4: what was closed stays so. 4 bought at 6 and sold; a late match, a short of 3, is moved."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 4, 6, at=-100)
+    day.fill(C95, -4, 7, at=-60)
+    closed_at = day.right().alert(A).closed_at
+    day.read({"real-day-trading": {"TSLA": alert(C100, created=alert(C95)["created_at"])}})
+    short = day.fill(C95, -3, 8, at=-50)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}, "demslayer": {"TSLA": alert(C100)}})
+    shows(day, A, -3)
+    day.decide("assign", short, D, number=1)
+    shows(day, A, 0)
+    shown = day.right().alert(A)
+    assert (shown.avg_price, shown.closed_at) == (Decimal(6), closed_at)
+    day.decide("undo", short, number=1)
+    shows(day, A, -3)
+
+
+def test_last_close_of_several_is_shown_once_the_rest_is_given_away() -> None:
+    """What was closed in the other account is the newer close, though what was given away is newer here."""
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}, "demslayer": {"TSLA": alert(C100)}})
+    day.fill(C95, 4, 6, at=-100)
+    day.fill(C95, 1, 5, at=-90, account=ACC2)
+    day.fill(C95, -4, 7, at=-60)
+    short = day.fill(C95, -3, 8, at=-50)
+    day.fill(C95, -1, 9, at=-40, account=ACC2)
+    there = day.events[-1]
+    day.decide("assign", short, D, number=1)
+    shows(day, A, 0)
+    shown = day.right().alert(A)
+    assert isinstance(there, f.Executed)
+    assert (shown.avg_price, shown.closed_at) == (Decimal(5), there.time)

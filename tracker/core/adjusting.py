@@ -106,7 +106,7 @@ def _added(
 def _with(here: AlertPosition | None, came: AlertPosition) -> AlertPosition:
     """Return an alert's position together with the one it had elsewhere; the average counts both."""
     if here is None or not here.quantity:
-        return came
+        return replace(came, earlier=here.last_closed if here is not None else None)
     cost = abs(here.quantity) * here.avg_price + abs(came.quantity) * came.avg_price
     newest = max(here, came, key=last_stand)
     return replace(
@@ -115,6 +115,7 @@ def _with(here: AlertPosition | None, came: AlertPosition) -> AlertPosition:
         avg_price=cost / (abs(here.quantity) + abs(came.quantity)),
         opened_at=min(here.opened_at, came.opened_at),
         sold=here.sold or came.sold,
+        earlier=here.earlier,
     )
 
 
@@ -167,6 +168,7 @@ def _less(mine: AlertPosition, part: Decimal, one: Adjustment) -> AlertPosition:
         last=one.place,
         sold_with=(),
         closed_side=0 if quantity else 1 if part > 0 else -1,
+        earlier=mine.earlier if quantity else None,
     )
 
 

@@ -6,16 +6,17 @@ decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+from tracker.core.lot_parts import fill_name
 from tracker.core.model import ZERO, AlertId, Frame, Match, Moment, Rule
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.positions import Positions
 from tracker.core.state import ALERTS, DECISIONS, HOLDINGS, LedgerState
-from tracker.core.state_rows import ContractKey, alert_text
+from tracker.core.state_rows import AlertPosition, ContractKey, Holding, alert_text
 
 
 class Ruling(NamedTuple):
@@ -37,8 +38,8 @@ class Ruling(NamedTuple):
     undone: int = 0
     continued: Mapping[AlertId, frozenset[AlertId]] = {}
     """Alert of a late match -> the records that were the same alert and are gone."""
-    closed: Mapping[AlertId, datetime | None] = {}
-    """Alert of an assignment that is taken back -> when it had closed, as it was matched late."""
+    known: Mapping[AlertId, Decided] = {}
+    """Alert of an assignment that is taken back -> what was known of it as it was matched late."""
 
 
 class DecisionLog:
@@ -97,21 +98,25 @@ class DecisionLog:
     def _decided(self, alert: AlertId, rule: Rule | None, ruling: Ruling) -> Decided:
         """Return an alert of a decision; of a late match with the time at which it had closed."""
         if ruling.kind is not OwnershipKind.MATCHED:
-            return Decided(alert, rule, closed=ruling.closed.get(alert))
+            known = ruling.known.get(alert, Decided(alert))
+            return Decided(alert, rule, closed=known.closed, closing=known.closing)
         state = self._state.get(ALERTS, alert_text(alert))
         # Its row lacks the contracts that this batch folded for it, and those with waiting executions.
         folded = (*(state.contracts if state is not None else ()), *self._folded(alert))
         holdings = {key: self._state.get(HOLDINGS, key.text()) for key in folded}
         holdings |= {holding.key: holding for holding in self._positions.waiting()}
         holdings[ruling.contract] = self._positions.with_all_booked(ruling.contract)
-        found = [
-            mine
-            for holding in holdings.values()
-            if holding is not None
-            for mine in holding.alerts
-            if mine.alert == alert or mine.alert in ruling.continued.get(alert, ())
-        ]
+        names = {alert, *ruling.continued.get(alert, ())}
+        found = [mine for each in holdings.values() for mine in _of(names, each)]
         closed = [mine.closed_at for mine in found if mine.closed_at is not None]
         is_open = any(mine.quantity for mine in found)
         over = None if is_open else max(closed, default=None)
-        return Decided(alert, rule, closed=over, closed_known=True)
+        here = [mine for mine in _of(names, holdings[ruling.contract]) if mine.closed_at is not None]
+        last = max(here, key=lambda mine: mine.last, default=None)
+        closing = fill_name(last.last_exec_id) if last is not None else None
+        return Decided(alert, rule, closed=over, closed_known=True, closing=closing)
+
+
+def _of(names: Collection[AlertId], holding: Holding | None) -> list[AlertPosition]:
+    """Return what a record of these names has, or had, of a contract."""
+    return [mine for mine in (holding.alerts if holding is not None else ()) if mine.alert in names]

@@ -23,7 +23,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tracker.core.lot_parts import cut, handed_on, rejoin
+from tracker.core.lot_parts import cut, fill_name, handed_on, rejoin
 from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, AlertId, Moment
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
@@ -167,6 +167,7 @@ class LotChanges:
             last=movement.moment,
             sold_with=() if quantity else tuple(with_it),
             closed_side=0 if quantity else 1 if part > 0 else -1,
+            earlier=before.earlier if quantity else None,
         )
 
     def open(self, opening: Decimal, movement: Movement) -> None:
@@ -194,10 +195,17 @@ class LotChanges:
         self.touched[alert] = None
         self.gained[alert] = None
         if before is None or not before.quantity:
-            opened = AlertPosition(
-                alert, lot.quantity, lot.price, lot.opened.time, None, None, lot.exec_id, lot.opened
+            self.alerts[alert] = AlertPosition(
+                alert,
+                lot.quantity,
+                lot.price,
+                lot.opened.time,
+                closed_at=None,
+                closed_by=None,
+                last_exec_id=lot.exec_id,
+                last=lot.opened,
+                earlier=before.last_closed if before is not None else None,
             )
-            self.alerts[alert] = opened
             return
         size = abs(before.quantity) + abs(lot.quantity)
         cost = abs(before.quantity) * before.avg_price + abs(lot.quantity) * lot.price
@@ -223,34 +231,35 @@ class LotChanges:
             return self._divide(decision)
         if decision.kind is OwnershipKind.ASSIGNED:
             # Taken back, it leaves a record that a late match found closed what that gave it.
-            had = {one.alert: one.closed for one in decision.alerts}
-            return self._own(decision.order, lambda lot: tuple(self._allowed(lot, had)))
+            return self._own(decision.order, lambda lot: tuple(self._allowed(lot, decision.alerts)))
         # A match found as the execution was booked is no late match.
         late = decision.kind is OwnershipKind.MATCHED
-        closed = {one.alert: self._closed_at(one) if late else None for one in decision.alerts}
+        known = [replace(one, closed=self._closed_at(one) if late else None) for one in decision.alerts]
 
         def with_more(lot: Lot) -> tuple[AlertId, ...]:
-            return tuple(dict.fromkeys((*lot.owners, *self._allowed(lot, closed))))
+            return tuple(dict.fromkeys((*lot.owners, *self._allowed(lot, known))))
 
         return self._own(decision.order, with_more)
 
-    def _allowed(self, lot: Lot, closed: Mapping[AlertId, datetime | None]) -> list[AlertId]:
+    def _allowed(self, lot: Lot, alerts: Iterable[Decided]) -> list[AlertId]:
         """Return which of these alerts may have a lot: closed ones only what was opened after their close."""
-        return [alert for alert, at in closed.items() if at is None or self._is_behind(lot, alert, at)]
+        return [one.alert for one in alerts if one.closed is None or self._is_behind(lot, one, one.closed)]
 
-    def _is_behind(self, lot: Lot, alert: AlertId, at: datetime) -> bool:
+    def _is_behind(self, lot: Lot, one: Decided, at: datetime) -> bool:
         """Return whether a lot was opened after a record had closed at that time.
 
         In the same second those that open the other side count as opened after it; what the closing execution
-        itself opened does not.
+        itself opened does not. Where something else closes it there now, nothing counts: what was decided
+        stays.
         """
         opened, closed = second_of(lot.opened.time), second_of(at)
         if opened != closed:
             return opened > closed
-        here = self.alerts.get(alert)
-        if here is None or here.closed_at != at or lot.exec_id == here.last_exec_id:
+        here = self.alerts.get(one.alert)
+        last = here.last_closed if here is not None else None
+        if last is None or last.closed_at != at or one.closing not in (None, fill_name(last.last_exec_id)):
             return False
-        return here.closed_side * lot.quantity < 0
+        return lot.exec_id != last.last_exec_id and last.closed_side * lot.quantity < 0
 
     def _closed_at(self, one: Decided) -> datetime | None:
         """Return when a record had closed, None where it was open; only newer lots open it again."""
@@ -301,13 +310,16 @@ class LotChanges:
     def _lose(self, alert: AlertId, lot: Lot) -> None:
         """Take a lot from an alert without a sale, since a decision gave it to another.
 
-        The average is computed again from the lots that the alert keeps.
+        The average is computed again from the lots that the alert keeps. If it keeps none and sold none, it
+        is what it was before they were its own.
         """
         before = self.alerts[alert]
         quantity = before.quantity - lot.quantity or ZERO
         self.touched[alert] = None
         if not quantity and not before.sold:
             del self.alerts[alert]
+            if before.earlier is not None:
+                self.alerts[alert] = before.earlier
             return
         mine = [each for each in self.lots if alert in each.owners]
         average, opened_at = before.avg_price, before.opened_at
@@ -340,7 +352,8 @@ class LotChanges:
         del self.alerts[old]
         quantity = sum((lot.quantity for lot in self.lots if new.alert in lot.owners), ZERO)
         if mine is None or not mine.quantity:
-            self.alerts[new.alert] = replace(before, alert=new.alert)
+            earlier = mine.last_closed if mine is not None else None
+            self.alerts[new.alert] = replace(before, alert=new.alert, earlier=earlier)
         else:
             more = sum((abs(lot.quantity) for lot in taken), ZERO)
             # Where nothing was sold, the average is that of the lots' own prices.

@@ -51,7 +51,7 @@ from tracker.core.order_owners import (
     settle,
     settled_by,
 )
-from tracker.core.ownership_rows import OrderOwners, OwnershipDecision, OwnershipKind, RetryWindow
+from tracker.core.ownership_rows import Decided, OrderOwners, OwnershipDecision, OwnershipKind, RetryWindow
 from tracker.core.packed_lots import of_order
 from tracker.core.part_ownership import PartOwnership
 from tracker.core.part_rows import FillPart
@@ -360,20 +360,20 @@ class Ownership:
         old = Matched(before) if before else Unmatched("a person took the assignment back")
         match = old if isinstance(made[0].was, Matched) else made[0].was or old
         self._state.put(OWNERS, replace(order, match=match, settled=PERSON, claims=()))
-        closed = self._closed_before(made[0], booked.execution)
-        ruling = Ruling(order.contract, OwnershipKind.ASSIGNED, before, order.order, closed=closed)
+        known = self._known_before(made[0], booked.execution)
+        ruling = Ruling(order.contract, OwnershipKind.ASSIGNED, before, order.order, known=known)
         place = self._log.make(frame, ruling, self.skew)
         self._orders.claim(order.order, [alert for alert, _ in before], place.time, decided=True)
         self._orders.show(order.order, booked, match)
         return booked
 
-    def _closed_before(self, made: OwnershipDecision, execution: Execution) -> dict[AlertId, datetime | None]:
-        """Return when each owner of an order before an assignment had closed, as it was matched late."""
+    def _known_before(self, made: OwnershipDecision, execution: Execution) -> dict[AlertId, Decided]:
+        """Return what was known of each owner of an order before an assignment, as it was matched late."""
         decisions = self._state.find(DECISIONS, "orders", made.order)
         about_all = [one for one in decisions if one.seq < made.seq and not one.in_vain and not one.fill]
         now = partial(self._records.called_since, execution=execution)
         in_turn = sorted(about_all, key=lambda one: (one.seq, one.number))
-        return {now(one, owner=each.alert): each.closed for one in in_turn for each in one.alerts}
+        return {now(one, owner=each.alert): each for one in in_turn for each in one.alerts}
 
     def _put_back(self, booked: BookedExecution, dismissed_with: int) -> BookedExecution:
         """Let an execution that a frame dismissed, and later fills of its order, need a person again."""

@@ -181,6 +181,15 @@ class AlertPosition(Struct, frozen=True):
     """Where the last execution was booked; empty for the account that holds it."""
     closed_side: int = 0
     """Of one that a sale closed: 1 if it had been long, -1 if short; 0 where an older version closed it."""
+    earlier: AlertPosition | None = None
+    """Of one that opened again: what was closed before, in force again once all since is given away."""
+
+    @property
+    def last_closed(self) -> AlertPosition | None:
+        """Return the newest position that was closed, without any before it."""
+        if self.quantity:
+            return self.earlier
+        return replace(self, earlier=None) if self.earlier is not None else self
 
 
 class Baseline(StrEnum):

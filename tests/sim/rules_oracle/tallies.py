@@ -55,6 +55,16 @@ class Change:
     lot; empty where it is of none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a part had closed, as it was shown."""
+
+    average: Decimal | None
+    opened_at: datetime | None
+    closed_at: datetime
+    closed_by: str | None
+
+
 @dataclass(slots=True)
 class Part:
     """One alert's running sums of one account and contract; accounts and contracts are not netted."""
@@ -66,6 +76,8 @@ class Part:
     opened_at: datetime | None = None
     reduced: bool = False
     """Whether anything was closed since it opened; what was only given away leaves nothing to show."""
+    earlier: Earlier | None = None
+    """What it had closed before it opened again; that is shown once all since is given away."""
     changes: list[Change] = field(default_factory=list)
 
     def add(self, change: Change) -> None:
@@ -191,20 +203,31 @@ class Tally:
         self.last = change.holding
         part = self.parts.setdefault(change.holding, Part())
         part_was_open = bool(part.quantity)
+        shown = part.average, part.opened_at
         part.add(change)
-        if part.quantity:
-            self.closes.pop(change.holding, None)
+        if part.quantity and not part_was_open:
+            close = self.closes.pop(change.holding, None)
+            part.earlier = Earlier(*shown, *close) if close is not None else None
         if change.did is Did.OPENED:
             self._opened(change, was_open)
             return
         # What a successor took over was not closed; what went on elsewhere was, unless it comes there.
         closed = change.did is not Did.HANDED and (part.reduced or change.did is Did.LEFT)
-        if closed and part_was_open and not part.quantity:
-            self.closes[change.holding] = change.time, change.cause or None
+        if part_was_open and not part.quantity:
+            if closed:
+                self.closes[change.holding] = change.time, change.cause or None
+            elif part.earlier is not None and change.did is not Did.HANDED:
+                self._close_as_before(change.holding, part, part.earlier)
         if was_open and not self.open:
             self.emptied = not self.closes
             if self.closes:
                 self.last, (self.closed_at, self.closed_by) = list(self.closes.items())[-1]
+
+    def _close_as_before(self, holding: AccountContract, part: Part, earlier: Earlier) -> None:
+        """What it got since never was its own, so what it had closed before is what it had last there."""
+        part.average, part.opened_at, part.reduced = earlier.average, earlier.opened_at, True
+        self.closes[holding] = earlier.closed_at, earlier.closed_by
+        self.closes = dict(sorted(self.closes.items(), key=lambda one: one[1][0]))
 
     def _opened(self, change: Change, was_open: bool) -> None:
         self.closed_at = self.closed_by = None

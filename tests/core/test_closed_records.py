@@ -1,0 +1,149 @@
+"""What a record that was closed gets later, and what it is once all that was given away again.
+
+Expected values are worked out by hand from the rules (MATCHING.md), not from the code.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.facts import (
+    ACCOUNT,
+    ALERT,
+    Story,
+    exec_id,
+    execution,
+    held,
+    matched,
+    quantity,
+    shown,
+    unmatched,
+)
+from tests.support.ownership import OTHER, assign, rematch, swept
+from tracker.core.model import Source
+
+
+def test_closed_record_gets_newer_lots_only() -> None:
+    """A late match opens a closed record with what was opened after its close, and with nothing older."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
+    assert (quantity(story), shown(story).open) == (0, False)
+    rematch(story, 1)
+    assert (quantity(story), shown(story).open) == (0, False)
+    story.decide = unmatched
+    story.tell(execution(exec_id(4), 4, at=20, perm_id=4))
+    story.decide = matched(ALERT)
+    rematch(story, 4)
+    assert (quantity(story), shown(story).open) == (4, True)
+
+
+def test_lot_of_the_closing_second_is_behind_the_close() -> None:
+    """Long 3; in one second a sale of 3 closes the alert and another order's sale opens 2 short.
+
+    By the order within a second the short was opened after the close; an older lot of nobody was not.
+    """
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 1, at=5, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 3, at=0, perm_id=2), execution(exec_id(3), -3, at=5, perm_id=3))
+    assert (quantity(story), held(story)) == (0, 1)
+    rematch(story, 1)
+    assert quantity(story) == 0
+    story.decide = unmatched
+    story.tell(execution(exec_id(4), -3, at=5, perm_id=4))
+    story.decide = matched(ALERT)
+    rematch(story, 4)
+    assert (quantity(story), held(story)) == (-2, -2)
+
+
+def test_rest_of_the_closing_execution_is_not_behind_the_close() -> None:
+    """A sale of 5 closes the 3 of the alert and opens 2 short: a late match leaves the record closed."""
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 3, at=0, perm_id=1))
+    story.decide = unmatched
+    story.tell(execution(exec_id(2), -5, at=5, perm_id=2))
+    story.decide = matched(ALERT)
+    rematch(story, 2)
+    assert (quantity(story), held(story)) == (0, -2)
+
+
+def test_person_opens_a_closed_record() -> None:
+    """What a rule may not, a person may: older lots go to a closed record."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 2, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 1, at=5, perm_id=2), execution(exec_id(3), -1, at=10, perm_id=3))
+    assign(story, 1, ALERT)
+    assert (quantity(story), shown(story).open) == (2, True)
+
+
+@pytest.mark.parametrize(("sold", "left"), [(4, -2), (2, 0)])
+def test_late_sale_of_the_closing_second_gives_a_closed_record_nothing(sold: int, left: int) -> None:
+    """Short 1, another order sells 1 more, and a purchase of that second closes the record behind that.
+
+    A late match leaves the record closed. Then a sweep brings that it was long by then, and sold in that
+    second before the other order did: what was decided stays, and the sale is its own where it is short.
+    """
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(2), -1, at=0, perm_id=2))
+    story.decide = unmatched
+    story.tell(execution(exec_id(4), -1, at=60, perm_id=9), execution(exec_id(5), 1, at=60, perm_id=5))
+    story.decide = matched(ALERT)
+    rematch(story, 4)
+    assert (quantity(story), held(story)) == (0, -1)
+    late = execution(exec_id(1), 2, at=40, perm_id=1, request_id=900)
+    swept(story, late, execution(exec_id(3), -sold, at=60, perm_id=3, request_id=900))
+    assert (quantity(story), held(story)) == (left, 1 - sold)
+
+
+def test_late_fill_takes_nothing_of_the_closing_second_away() -> None:
+    """Long 4, sold; another order sells 3 in that second, which a late match gives to the record.
+
+    A late fill of its own, between that second and the decision, changes nothing of it.
+    """
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -4, at=60, perm_id=2))
+    story.decide = unmatched
+    story.tell(execution(exec_id(3), -3, at=60, perm_id=9), execution(exec_id(5), -1, at=80, perm_id=8))
+    story.decide = matched(ALERT)
+    rematch(story, 3)
+    assert (quantity(story), held(story)) == (-3, -4)
+    swept(story, execution(exec_id(4), -2, at=70, perm_id=7, request_id=900))
+    assert (quantity(story), held(story)) == (-5, -6)
+
+
+@pytest.mark.parametrize("at", [60, 70])
+def test_record_is_closed_as_before_once_what_opened_it_is_given_away(at: int) -> None:
+    """Long 4 at 2.50, sold; a late match opens it again with another order's short, which a person moves.
+
+    It shows what it had closed; taken back, it has the short again.
+    """
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -4, at=60, perm_id=2))
+    before = shown(story).position
+    story.decide = unmatched
+    story.tell(execution(exec_id(3), -3, at=at, perm_id=9, price="9"))
+    story.decide = matched(ALERT)
+    rematch(story, 3)
+    assert quantity(story) == -3
+    assign(story, 3, OTHER)
+    seq = story.seq
+    assert (quantity(story), quantity(story, OTHER)) == (0, -3)
+    assert shown(story).position == before
+    story.note(Source.PERSON, "undo", str(seq), ACCOUNT, exec_id(3))
+    assert (quantity(story), quantity(story, OTHER)) == (-3, 0)
+
+
+def test_record_that_is_closed_as_before_gets_nothing_older() -> None:
+    """It had closed 4, and was open again only with what a person moved since."""
+    story = Story(unmatched)
+    story.tell(execution(exec_id(1), 1, at=0, perm_id=1))
+    story.decide = matched(ALERT)
+    story.tell(execution(exec_id(2), 4, at=5, perm_id=2), execution(exec_id(3), -4, at=60, perm_id=3))
+    story.tell(execution(exec_id(4), 3, at=70, perm_id=9))
+    assert (quantity(story), held(story)) == (3, 4)
+    assign(story, 4, OTHER)
+    rematch(story, 1)
+    assert (quantity(story), shown(story).open) == (0, False)
