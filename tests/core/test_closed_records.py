@@ -20,6 +20,7 @@ from tests.support.facts import (
     unmatched,
 )
 from tests.support.ownership import OTHER, assign, rematch, swept
+from tracker.core.alert_updates import CLOSED_AS_BEFORE, EventKind
 from tracker.core.model import Source
 
 
@@ -132,6 +133,8 @@ def test_record_is_closed_as_before_once_what_opened_it_is_given_away(at: int) -
     seq = story.seq
     assert (quantity(story), quantity(story, OTHER)) == (0, -3)
     assert shown(story).position == before
+    closed = [event.what for event in story.events if event.kind is EventKind.CLOSED]
+    assert [event.get("note") for event in closed] == [None, CLOSED_AS_BEFORE]
     story.note(Source.PERSON, "undo", str(seq), ACCOUNT, exec_id(3))
     assert (quantity(story), quantity(story, OTHER)) == (-3, 0)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tracker.core.alert_updates import CLOSED_AS_BEFORE
 from tracker.core.model import JsonValue
 from tracker.notify.details import AlertDetails, FillDetails
 from tracker.notify.messages import LONGEST_LINE, Notification, NotificationRules, digest, trial_notification
@@ -127,6 +128,14 @@ def test_orphaned_names_record_and_way_out() -> None:
 def test_closed_by_sale_for_another_says_so() -> None:
     note = "the order's reference names another alert, of which nothing was left"
     assert said(choice(ALERT).handle({**closed(), "note": note}, NOON)).endswith(f"by con_id; {note}")
+
+
+def test_closed_as_before_names_no_old_sale() -> None:
+    """What is shown then closed long ago, and its profit was reported then."""
+    told = said(choice(replace(ALERT, realized="80")).handle({**closed(), "note": CLOSED_AS_BEFORE}, NOON))
+    assert told.endswith(
+        "CLOSED robin/NVDA: what had opened it again was corrected, or assigned to another alert"
+    )
 
 
 def test_unknown_alert_is_sent() -> None:

@@ -134,6 +134,8 @@ OWNERSHIP = "ownership"
 """`matched_by` of a fill that closed what an alert owned; no rule applies to it."""
 FOREIGN = "the order's reference names another alert, of which nothing was left"
 """Why a sale closed lots of an alert that its order's reference does not name."""
+CLOSED_AS_BEFORE = "what had opened it again was corrected, or assigned to another alert"
+"""Why an alert shows the position again that it had closed before it was open."""
 
 
 def number(value: Decimal | None) -> Value:
@@ -387,6 +389,8 @@ def queue_update(
     what = {"alert": alert.name, "created_at": alert.created_at, "quantity": str(quantity)}
     if found and _is_news_of_another(_last_booked(state, found), alert, before):
         what["note"] = FOREIGN
+    if closed and was_open and _is_earlier(update, before):
+        what["note"] = CLOSED_AS_BEFORE
     if closed and not was_open and _opened_since(before, update):
         return [
             *events,
@@ -407,6 +411,13 @@ def _opened_since(before: AlertUpdate | None, after: AlertUpdate) -> bool:
     opened = (after.position or {}).get("opened_at")
     closed = (before.position or {}).get("closed_at") if before is not None else None
     return opened is not None and (closed is None or str(opened) > str(closed))
+
+
+def _is_earlier(now: AlertUpdate, before: AlertUpdate | None) -> bool:
+    """Return whether a closed position was over when the one that was shown before it began."""
+    one, other = now.position or {}, (before.position if before is not None else None) or {}
+    began, ended, next_began = one.get("opened_at"), one.get("closed_at"), other.get("opened_at")
+    return None not in (ended, next_began) and str(began) < str(next_began) and str(ended) <= str(next_began)
 
 
 def _last_booked(state: LedgerState, found: Iterable[tuple[Holding, AlertPosition]]) -> BookedExecution:

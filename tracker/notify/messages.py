@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from tracker.core.alert_updates import CLOSED_AS_BEFORE
 from tracker.core.model import JsonValue
 from tracker.notify.details import AlertDetails, FillDetails
 from tracker.terminal import printable
@@ -206,6 +207,8 @@ class NotificationRules:
         details, name = self._alert(event)
         if details is None:
             return f"CLOSED {name}: holds {event.get('quantity')}"
+        if event.get("note") == CLOSED_AS_BEFORE:
+            return f"CLOSED {name}: {CLOSED_AS_BEFORE}"
         if details.emptied:
             return f"CLOSED {name}: its only fill was corrected, or assigned to another alert"
         if details.closed_by:
