@@ -5,6 +5,8 @@ Expected values are worked out by hand from the rules (MATCHING.md), not from th
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.support.facts import (
@@ -19,6 +21,7 @@ from tests.support.facts import (
     shown,
     unmatched,
 )
+from tests.support.held_stock import Held
 from tests.support.ownership import OTHER, assign, rematch, swept
 from tracker.core.alert_updates import CLOSED_AS_BEFORE, EventKind
 from tracker.core.model import Source
@@ -150,3 +153,49 @@ def test_record_that_is_closed_as_before_gets_nothing_older() -> None:
     assign(story, 4, OTHER)
     rematch(story, 1)
     assert (quantity(story), shown(story).open) == (0, False)
+
+
+@pytest.mark.parametrize("had", [4, -4])
+@pytest.mark.parametrize("signed", [3, -3])
+@pytest.mark.parametrize("late", [0, 2, -2, -5])
+def test_lot_of_the_second_of_an_adjustment_is_behind_the_close(had: int, signed: int, late: int) -> None:
+    """4 vanish and close the record; 3 of that second are told later, and matched later still.
+
+    The broker's word contains nothing that was told of its second since, so they open the record on either
+    side. What a late fill of its own shrinks or enlarges the adjustment by changes nothing of that.
+    """
+    verdict = [matched(ALERT)]
+    story = Held(had, lambda fill: verdict[-1](fill))
+    story.answer(0)
+    story.answer(0, after=301)
+    (gone,) = story.adjustments
+    assert (quantity(story), shown(story).open) == (0, False)
+    verdict.append(unmatched)
+    story.trade(signed, ago=(story.now - gone.place.time).total_seconds())
+    verdict.append(matched(ALERT))
+    rematch(story, story.number)
+    assert (quantity(story), held(story)) == (signed, signed)
+    if late:
+        own = late if had > 0 else -late
+        story.trade(own, ago=(story.now - gone.place.time).total_seconds() + 20)
+        assert (quantity(story), held(story)) == (signed, signed)
+
+
+def test_lot_that_the_broker_s_word_contains_is_not_behind_the_close() -> None:
+    """4 of the record and 3 of another, bought in the second of the answer, of which 3 are left.
+
+    The oldest go first, so the record is closed; the 3, which a late match shares, it does not get.
+    """
+    verdict = [matched(ALERT)]
+    story = Held(4, lambda fill: verdict[-1](fill))
+    verdict.append(matched(OTHER))
+    story.now = second = (story.now + timedelta(seconds=91)).replace(microsecond=0)
+    story.trade(3)
+    bought = story.number
+    story.answer(3, after=0)
+    story.answer(3)
+    assert [one.place.time for one in story.adjustments] == [second]
+    assert (quantity(story), quantity(story, OTHER)) == (0, 3)
+    verdict.append(matched(ALERT, OTHER))
+    rematch(story, bought)
+    assert (quantity(story), quantity(story, OTHER)) == (0, 3)

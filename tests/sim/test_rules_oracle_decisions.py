@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.sim.rules_oracle import facts as f
 from tests.support.oracle_day import (
     ACC,
@@ -248,6 +250,32 @@ def test_late_match_is_not_computed_again_where_another_sale_of_that_second_clos
     day.fill(C95, -4, at=-3, live=False, exec_id="0000e0d5.00000000.01.01")
     shows(day, A, -2)
     assert day.right().unowned((ACC, 95)) == -1
+
+
+@pytest.mark.parametrize("had", [4, -4])
+@pytest.mark.parametrize("signed", [3, -3])
+def test_lot_of_the_second_of_an_adjustment_is_behind_the_close(had: int, signed: int) -> None:
+    """4 vanish and close the record; 3 of that second are told later, and matched later still.
+
+    The broker's word contains nothing of its second that was told since, so they open the record again. A
+    late fill of its own, from before the word, changes nothing of what was decided.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.answer({OTHER: 1})
+    day.fill(STK, had, 200)
+    day.wait(60)
+    day.answer({OTHER: 1})
+    asked = day.now
+    day.wait(301)
+    day.answer({OTHER: 1})
+    shows(day, A, 0)
+    records = day.records
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(STK, signed, 8, at=(asked - day.now).total_seconds(), live=False)
+    day.read(records)
+    shows(day, A, signed)
+    day.fill(STK, 2, 8, at=(asked - day.now).total_seconds() - 20, live=False)
+    shows(day, A, signed)
 
 
 # Rule 1.5: shared later, or not at all

@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from tracker.core.lot_parts import fill_name
+from tracker.core.lot_changes import closing_of
 from tracker.core.model import ZERO, AlertId, Frame, Match, Moment, Rule
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.positions import Positions
@@ -113,7 +113,7 @@ class DecisionLog:
         over = None if is_open else max(closed, default=None)
         here = [mine for mine in _of(names, holdings[ruling.contract]) if mine.closed_at is not None]
         last = max(here, key=lambda mine: mine.last, default=None)
-        closing = fill_name(last.last_exec_id) if last is not None else None
+        closing = closing_of(last) if last is not None else None
         return Decided(alert, rule, closed=over, closed_known=True, closing=closing)
 
 

@@ -70,6 +70,11 @@ def stand_of(moment: Moment) -> tuple[datetime, int]:
     return second_of(moment.time), moment.seq
 
 
+def closing_of(mine: AlertPosition) -> str:
+    """Return the name of the execution that closed an alert's position; empty where none did."""
+    return "" if mine.closed_by is not None else fill_name(mine.last_exec_id)
+
+
 def last_stand(mine: AlertPosition) -> tuple[datetime, str]:
     """Return the place of the last execution of an alert's position, whatever the order of arrival."""
     return second_of(mine.last.time), mine.last_exec_id
@@ -257,8 +262,11 @@ class LotChanges:
             return opened > closed
         here = self.alerts.get(one.alert)
         last = here.last_closed if here is not None else None
-        if last is None or last.closed_at != at or one.closing not in (None, fill_name(last.last_exec_id)):
+        if last is None or last.closed_at != at or one.closing not in (None, closing_of(last)):
             return False
+        if last.closed_by is not None:
+            # The broker's word stands behind what was known of that second as it was asked for.
+            return lot.opened.seq > last.last.seq
         return lot.exec_id != last.last_exec_id and last.closed_side * lot.quantity < 0
 
     def _closed_at(self, one: Decided) -> datetime | None:

@@ -48,8 +48,8 @@ class Decided(Struct, frozen=True):
     closed_known: bool = False
     """Whether `closed` is set; an older version computed it at each fold."""
     closing: str | None = None
-    """The execId, without its version, that last closed it in the decision's contract; None where none did,
-    or an older version made the decision."""
+    """The execId, without its version, that last closed it in the decision's contract, empty where an
+    adjustment did; None where nothing did, or an older version made the decision."""
 
 
 class OwnershipDecision(Struct, frozen=True):
