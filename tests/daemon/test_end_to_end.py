@@ -346,3 +346,23 @@ def test_unwatched_account_is_left_alone(tmp_path: Path) -> None:
         assert status["journal"]["cursor"] < 200
 
     play(tmp_path, story, accounts=("DU1234567", "DU9000001"))
+
+
+def test_account_that_is_watched_later_brings_its_fills(tmp_path: Path) -> None:
+    """Its order has no owner at the next start, so it gets the full look, and a later fill follows it."""
+
+    async def story(rig: Rig) -> None:
+        rig.write({ROBIN: {"NVDA": record()}})
+        await rig.start("--gateway.accounts", "DU1234567")
+        order = rig.gateway.order(CALL, "BUY", 3, limit="2", account="DU9000001")
+        rig.gateway.fill(order, 2)
+        await rig.idle()
+        assert await rig.stop() == 0
+        await rig.start()
+        await rig.idle()
+        assert rig.read(ROBIN)["position"]["quantity"] == 2
+        rig.gateway.fill(order, 1)
+        await rig.idle()
+        assert rig.read(ROBIN)["position"]["quantity"] == 3
+
+    play(tmp_path, story, accounts=("DU1234567", "DU9000001"))

@@ -275,7 +275,8 @@ class Ledger:
             self._positions.add(booked, execution.signed)
         else:
             self._state.put(EXECUTIONS, booked)
-        if not passed_over:
+        if not execution.contract.is_combo:
+            # Its account may be watched later.
             self._ownership.booked(frame, booked, verdict)
 
     def passes_over(self, execution: Execution) -> str:
