@@ -175,6 +175,21 @@ def test_the_newest_size_counts() -> None:
     assert news(story)["status"] == "FILLED"
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["fill first", "status first"])
+def test_what_filled_on_earlier_days_works_no_more(late: bool) -> None:
+    """Of an order for 10 that had filled 6 before the first day, 2 fill today: 2 are left."""
+    story, told = Story(), [execution(exec_id(1), 2), status("Submitted", 8, 2)]
+    story.tell(open_order(10), status("Submitted", 6, 4), *(reversed(told) if late else told))
+    assert (news(story)["status"], news(story)["filled_qty"], news(story)["remaining_qty"]) == (
+        "PARTIALLY_FILLED",
+        2,
+        2,
+    )
+    story.tell(execution(exec_id(1, 2), 1))
+    story.tell(status("Submitted", 7, 3))
+    assert news(story)["remaining_qty"] == 3
+
+
 def test_overfilled_order_has_no_negative_rest() -> None:
     """More filled than the order wanted leaves no negative rest."""
     story = opened()

@@ -72,6 +72,18 @@ def test_correction_of_an_old_fill_is_no_newer_word() -> None:
     assert next(iter(day.right().orders.values())).remaining == 0
 
 
+def test_what_filled_before_our_first_day_does_not_work() -> None:
+    """What is left of an order is the broker's word, which counts earlier days too."""
+    day = Day()
+    day.add(f.OrderTold(day.now, Decimal(10), perm_id=9))
+    day.add(f.StatusTold(day.now, "Submitted", Decimal(8), Decimal(2), perm_id=9))
+    exec_id = day.fill(C95, 2, perm=9)
+    assert next(iter(day.right().orders.values())).remaining == 2
+    day.correct(exec_id, 1, 4)
+    day.add(f.StatusTold(day.now, "Submitted", Decimal(7), Decimal(3), perm_id=9))
+    assert next(iter(day.right().orders.values())).remaining == 3
+
+
 def test_something_newer_was_heard_of_it() -> None:
     day = Day()
     day.fill(C95, 4, perm=9)

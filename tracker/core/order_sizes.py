@@ -57,4 +57,8 @@ def remaining(order: OrderState | None, total: Decimal | None, totals: Totals) -
     if totals.most >= total and order.broker_filled is None:
         # It is filled, though no status said so; only a later status could say that it works again.
         return ZERO
-    return max(total - totals.filled, ZERO)
+    filled = totals.filled
+    if order.total and order.broker_filled is not None:
+        # The broker's count includes what was filled before the first day that we know.
+        filled = max(filled, order.broker_filled * total / order.total)
+    return max(total - filled, ZERO)

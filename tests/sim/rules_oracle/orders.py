@@ -52,6 +52,8 @@ class _Told:
     ratios: dict[int, Decimal] | None = None
     status: str = ""
     filled: Decimal = ZERO
+    counted: Decimal = ZERO
+    """What the last status says was filled, also before our first day; nothing after a correction."""
     remaining: Decimal | None = None
     completed: Decimal | None = None
     completed_status: str = ""
@@ -72,6 +74,8 @@ class _Told:
         before = fills.get(root)
         if before is None or version > before[0]:
             self.lowered = self.lowered or before is not None
+            if before is not None and before[1] != event.quantity:
+                self.counted = ZERO
             fills[root] = version, event.quantity
         filled = sum((quantity for _, quantity in fills.values()), ZERO)
         self.most[order] = max(filled, self.most.get(order, ZERO))
@@ -98,7 +102,7 @@ class Orders:
         elif isinstance(event, StatusTold):
             told = self._of(event.perm_id, event.client_id, event.order_id)
             told.status, told.filled, told.remaining = event.status, event.filled, event.remaining
-            told.missing = told.lowered = False
+            told.counted, told.missing, told.lowered = event.filled, False, False
             if event.status in _SIZED:
                 told.size = event.filled + event.remaining or told.size
         elif isinstance(event, CompletedOrderTold):
@@ -152,7 +156,7 @@ class Orders:
         if over or full:
             remaining = ZERO
         elif total is not None:
-            remaining = max(total - filled, ZERO)
+            remaining = max(total - max(filled, told.counted * ratio), ZERO)
         elif told.remaining is not None:
             remaining = told.remaining * ratio
         return OrderExpected(
