@@ -1,11 +1,14 @@
-"""Which days are gaps after years without a frame, and after a broker time that cannot be right."""
+"""Which days are gaps after years without a frame, and after a time that cannot be right."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.core.test_completeness import MIDNIGHT, NOON, SECOND, TODAY, Watch
 from tracker.core.model import BrokerTime
+from tracker.core.state_rows import GapEnd
 
 
 def test_broker_time_of_another_age_opens_no_gap() -> None:
@@ -27,3 +30,48 @@ def test_longest_pause_opens_so_many_gaps() -> None:
     story.tick(NOON + timedelta(days=30 * 365))
     days = sorted(story.gaps())
     assert (len(days), days[-1]) == (400, (TODAY + timedelta(days=30 * 365 - 1)).isoformat())
+
+
+@pytest.mark.parametrize("told_before", [False, True])
+def test_clock_ahead_ends_no_day(told_before: bool) -> None:
+    """At noon the host's clock is set 14 hours ahead; the day is judged at its own, unwatched, end."""
+    story = Watch()
+    if told_before:
+        story.tell(BrokerTime(story.now))
+    story.prove(NOON + SECOND)
+    story.tick(NOON + timedelta(hours=14))
+    assert list(story.gaps()) == ["2025-11-18"]
+    story.tell(BrokerTime(NOON + 2 * SECOND))
+    assert story.gaps() == {"2025-11-18": GapEnd.CLOCK}
+    story.tick(MIDNIGHT + timedelta(hours=15))
+    assert story.gaps() == {"2025-11-18": ""}
+
+
+def test_clock_ahead_at_the_first_start_skips_no_day() -> None:
+    """The day of the first connection counts, although the host's clock showed the next one."""
+    story = Watch(at=NOON + timedelta(hours=14))
+    story.tell(BrokerTime(NOON))
+    story.tick(MIDNIGHT + timedelta(hours=15))
+    assert story.gaps() == {"2025-11-18": ""}
+
+
+def test_day_that_was_proven_too_early_is_judged_again() -> None:
+    """The clock is four minutes fast just before midnight; the connection breaks before the day is over."""
+    story = Watch()
+    story.tell(BrokerTime(story.now))
+    story.prove(MIDNIGHT - SECOND)
+    story.tick(MIDNIGHT + SECOND)
+    story.tell(BrokerTime(MIDNIGHT - timedelta(minutes=4)))
+    assert story.gaps() == {}
+    story.down(MIDNIGHT + 2 * SECOND)
+    story.tick(MIDNIGHT + timedelta(minutes=5))
+    assert story.gaps() == {"2025-11-18": ""}
+
+
+def test_answer_of_an_older_age_takes_back_nothing() -> None:
+    story = Watch()
+    story.tell(BrokerTime(story.now))
+    story.tick(NOON + timedelta(days=1))
+    story.tell(BrokerTime(story.now))
+    story.tell(BrokerTime(datetime(1970, 1, 1, tzinfo=UTC)))
+    assert story.gaps() == {"2025-11-18": ""}

@@ -223,6 +223,7 @@ class Certainty:
         taken = began.ended.seq if began is not None and began.asked.seq > answer.asked.seq else None
         return not any(
             first <= gap.day <= last
+            and gap.closed_how != GapEnd.CLOCK
             and (
                 gap.closed_how in ("", GapEnd.PERSON.value) or (taken is not None and gap.closed_seq > taken)
             )

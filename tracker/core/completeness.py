@@ -13,6 +13,8 @@ Rules
   snapshot equals the ledger everywhere; by a Flex report that covers the day; or by a person.
 - Days count from the journal's first connection on.
 - The present time is the broker's: the receipt of a frame, less how far our clock is ahead.
+- A day that was judged too early, since our clock had been set and the broker's time was not known yet, is
+  judged again at its end.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from tracker.core.journal_entries import (
     RequestTimedOut,
     SweepChecked,
 )
-from tracker.core.model import ZERO, BrokerFact, End, EndOf, Frame, Moment, Notice
+from tracker.core.model import ZERO, BrokerFact, BrokerTime, End, EndOf, Frame, Moment, Notice
 from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, LedgerState
 from tracker.core.state_rows import Gap, GapEnd, LoginState, Snapshot, VerifiedUntil
 
@@ -85,7 +87,8 @@ class Completeness:
         if isinstance(entry, LinkUp | LinkDown):
             # It is unknown since when, so this must precede judging the days before.
             self._broke()
-        events = self.judge(frame)
+        # The present time is known only once the broker's answer is taken in.
+        events = [] if isinstance(fact, BrokerTime) else self.judge(frame)
         match fact:
             case End(EndOf.EXECUTIONS, request):
                 events += self._end(frame, request, ended=True)
@@ -146,7 +149,7 @@ class Completeness:
     def _up(self, frame: Frame, accounts: tuple[str, ...]) -> None:
         """Begin a connection; the first one of a journal begins the count of days."""
         judged = self._link.judged or self._day(self._at(frame)) - timedelta(days=1)
-        self._put(LoginState(accounts, severed=False, judged=judged))
+        self._put(replace(self._link, accounts=accounts, severed=False, judged=judged))
 
     def _end(
         self, frame: Frame, request: int, *, ended: bool = False, contained: bool = False
@@ -212,6 +215,23 @@ class Completeness:
         if judged != self._link.judged:
             self._put(replace(self._link, judged=judged))
         return events
+
+    def set_skew(self, frame: Frame, skew: timedelta) -> list[TrackerEvent]:
+        """Take how far our clock is ahead by the broker's word, and take back what was judged too early."""
+        self.skew = skew
+        judged, ended = self._link.judged, self._link.ended
+        if judged is None:
+            return []
+        before = self._day(self._at(frame)) - timedelta(days=1)
+        if before >= judged:
+            if ended != judged:
+                self._put(replace(self._link, ended=judged))
+            return self.judge(frame)
+        right = max(before, judged - timedelta(days=1) if ended is None else ended)
+        self._judge_again = datetime.min.replace(tzinfo=UTC)
+        self._put(replace(self._link, judged=right, ended=right))
+        early = [gap for gap in self._state.find(GAPS, "open", "1") if gap.day > right]
+        return [self._close(gap, GapEnd.CLOCK, frame) for gap in early]
 
     def _covers(self, day: date) -> bool:
         end = self._end_of(day)

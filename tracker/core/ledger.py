@@ -362,7 +362,8 @@ class Ledger:
 
     def _broker_time(self, frame: Frame, time: BrokerTime) -> None:
         self._events += self._times.set_clock(frame, time)
-        self._ownership.skew = self._completeness.skew = self._times.skew
+        self._ownership.skew = self._times.skew
+        self._events += self._completeness.set_skew(frame, self._times.skew)
         self._positions.snapshot_dated(self._times.moment(frame))
 
     def _ask_again(self) -> None:

@@ -429,6 +429,8 @@ class LoginState(Struct, frozen=True):
     """Whether the gateway lost its link to IBKR, and has not reported it back."""
     judged: date | None = None
     """The last day that was judged to be a gap or not."""
+    ended: date | None = None
+    """The last day of `judged` that had ended by the broker's own word."""
 
     def manages(self, account: str) -> bool:
         """Return whether the newest login manages an account; before the first login every account counts."""
@@ -454,6 +456,8 @@ class GapEnd(StrEnum):
     POSITIONS = "positions"
     FLEX = "flex"
     PERSON = "person"
+    CLOCK = "clock"
+    """The day had not ended: our clock had run ahead."""
 
 
 class Gap(Struct, frozen=True):

@@ -312,7 +312,11 @@ class TextTable:
         ]
         for gap in answer["gaps"]:
             how = gap["closed_how"]
-            lines.append(f"{gap['day']}  " + (f"closed by {how}" if how else "open: fills may be missing"))
+            if how == "clock":
+                says = "withdrawn: it had not ended, this host's clock was ahead"
+            else:
+                says = f"closed by {how}" if how else "open: fills may be missing"
+            lines.append(f"{gap['day']}  {says}")
         if answer["open"]:
             lines += wrap(
                 "A gap closes by itself once the broker's positions agree with the journal. Otherwise import"
