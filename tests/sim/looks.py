@@ -55,6 +55,8 @@ class Looks:
         self._open: list[Look] = []
         self._before = 0
         """How many of these are an earlier process's, which noted what it found."""
+        self.early = False
+        """Whether frames waited as what was told last was looked for, and no look behind them is told yet."""
         self._noted_behind = -1
         """Of the look that was last told so: what a lost look reads behind it is none of its finds."""
 
@@ -86,7 +88,7 @@ class Looks:
         self.note(at, noted)
         self.keep_what_is_known()
         self._open = [look for look in self._open if look.behind < noted]
-        self._before = len(self._open)
+        self._before, self.early = len(self._open), False
 
     def is_behind_one(self, frame: Frame) -> bool:
         """Return whether a frame came after a look that is still open."""
@@ -113,7 +115,18 @@ class Looks:
             known = Known(known.orders | self._noted_orders(due, taken), known.alerts)
         self._open = self._open[len(due) :]
         self._before = max(self._before - len(due), 0)
+        self.early = known is not None
         self._tell(LookedAgain(at, rematch=True, noted=noted, until=cursor, known=known))
+
+    def rested(self, at: datetime, cursor: int) -> None:
+        """Take in that nothing is left to do, so that the tracker looked again behind frames that waited.
+
+        Where nothing was ever written into a record, no question about one shows that look.
+        """
+        self.decided(at, cursor)
+        if self.early and not self._open:
+            self.early = False
+            self._tell(LookedAgain(at, rematch=True, until=cursor))
 
     def decided_partly(self, at: datetime, behind: int, taken: Sequence[Frame]) -> None:
         """Take in that only the first notes of what was found behind a frame are decided.

@@ -182,9 +182,9 @@ class OracleFeed:
         What an earlier process noted waits until the store can be read. While executions wait for the end of
         their sweep, nobody looks whose they are by now unless the stores have changed.
         """
-        if self._looks.open:
+        if self._looks.open or self._looks.early:
             if not journalled.noted:
-                self._looks.decided(at, journalled.decided)
+                self._looks.rested(at, journalled.decided)
         elif not waits:
             self._tell(LookedAgain(at))
 

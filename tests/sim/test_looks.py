@@ -61,3 +61,21 @@ def test_note_of_what_the_rules_leave_open_is_decided() -> None:
         LookNoted(AT, 7),
         LookedAgain(AT, True, True, 7, Known(frozenset({ONE}), frozenset())),
     ]
+
+
+def test_tracker_looks_again_behind_frames_that_waited() -> None:
+    """A frame waited as the stores were looked through; once it is decided they are looked through anew."""
+    told: list[Event] = []
+    nothing = Known(frozenset(), frozenset())
+    looks = Looks(told.append, lambda: nothing, ORDERS.__getitem__)
+    looks.begin(Journalled(6, 7, 0))
+    looks.rested(AT, 7)
+    assert told == [LookedAgain(AT, True, False, 7, nothing), LookedAgain(AT, True, False, 7)]
+    looks.begin(Journalled(7, 7, 0))
+    looks.rested(AT, 7)
+    assert told[2:] == [LookedAgain(AT, True, False, 7)]
+    looks.begin(Journalled(7, 8, 0))
+    looks.decided(AT, 8)
+    assert looks.early
+    looks.stopped(AT, 8)
+    assert not looks.early
