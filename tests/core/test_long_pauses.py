@@ -1,4 +1,4 @@
-"""Which days are gaps after years without a frame, and after a time that cannot be right."""
+"""Which days are gaps after a long pause, of an account too, and after a time that cannot be right."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.core.test_completeness import MIDNIGHT, NOON, SECOND, TODAY, Watch
+from tests.support.facts import ACCOUNT, position
 from tracker.core.model import BrokerTime
 from tracker.core.state_rows import GapEnd
+
+OTHER = "DU7654321"
 
 
 def test_broker_time_of_another_age_opens_no_gap() -> None:
@@ -75,3 +78,31 @@ def test_answer_of_an_older_age_takes_back_nothing() -> None:
     story.tell(BrokerTime(story.now))
     story.tell(BrokerTime(datetime(1970, 1, 1, tzinfo=UTC)))
     assert story.gaps() == {"2025-11-18": ""}
+
+
+@pytest.mark.parametrize("listed", [5, 3], ids=["unchanged", "sold meanwhile"])
+def test_account_that_comes_back_is_unproven_meanwhile(listed: int) -> None:
+    """Its day ended while the login managed another account only, which proves nothing of this one."""
+    story = Watch(f"{ACCOUNT},{OTHER}")
+    story.prove(NOON + SECOND, ACCOUNT, OTHER)
+    story.snapshot(position(5, account=OTHER))
+    story.accounts = ACCOUNT
+    story.up(NOON + 60 * SECOND)
+    story.prove(MIDNIGHT - SECOND)
+    story.tick(MIDNIGHT + SECOND)
+    story.snapshot()
+    assert story.gaps() == {}
+    story.accounts = f"{ACCOUNT},{OTHER}"
+    story.up(MIDNIGHT + 60 * SECOND)
+    assert story.gaps() == {"2025-11-18": ""}
+    story.snapshot(position(listed, account=OTHER))
+    assert story.gaps() == {"2025-11-18": GapEnd.POSITIONS if listed == 5 else ""}
+
+
+def test_account_that_was_never_there_missed_nothing() -> None:
+    story = Watch()
+    story.prove(MIDNIGHT - SECOND)
+    story.tick(MIDNIGHT + SECOND)
+    story.accounts = f"{ACCOUNT},{OTHER}"
+    story.up(MIDNIGHT + 60 * SECOND)
+    assert story.gaps() == {}

@@ -12,6 +12,7 @@ Rules
 - A gap closes by a sweep requested before the day's end that ended after it; by positions, when a complete
   snapshot equals the ledger everywhere; by a Flex report that covers the day; or by a person.
 - Days count from the journal's first connection on.
+- An account that a login manages again is unproven since its last proof: days that ended meanwhile are gaps.
 - The present time is the broker's: the receipt of a frame, less how far our clock is ahead.
 - A day that was judged too early, since our clock had been set and the broker's time was not known yet, is
   judged again at its end.
@@ -41,7 +42,7 @@ from tracker.core.journal_entries import (
 )
 from tracker.core.model import ZERO, BrokerFact, BrokerTime, End, EndOf, Frame, Moment, Notice
 from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, LedgerState
-from tracker.core.state_rows import Gap, GapEnd, LoginState, Snapshot, VerifiedUntil
+from tracker.core.state_rows import ContractKey, Gap, GapEnd, LoginState, Snapshot, VerifiedUntil
 
 REACH: Final = timedelta(minutes=5)
 """How long before a day's end its last proof may lie: the link was up since, and sweeps come on a timer."""
@@ -129,7 +130,7 @@ class Completeness:
     def _note(self, frame: Frame, entry: Entry | None) -> list[TrackerEvent]:
         match entry:
             case LinkUp(accounts):
-                self._up(frame, accounts)
+                return self._up(frame, accounts)
             case ExecutionsAsked(request, account) if not self._link.severed:
                 self._sweeps[account] = _Sweep(request, Moment(self._at(frame), frame.seq))
             case RequestTimedOut(EndOf.EXECUTIONS, request):
@@ -146,10 +147,27 @@ class Completeness:
                 pass
         return []
 
-    def _up(self, frame: Frame, accounts: tuple[str, ...]) -> None:
-        """Begin a connection; the first one of a journal begins the count of days."""
+    def _up(self, frame: Frame, accounts: tuple[str, ...]) -> list[TrackerEvent]:
+        """Begin a connection; the first one of a journal begins the count of days.
+
+        Return the gaps of accounts that the login before did not manage.
+        """
         judged = self._link.judged or self._day(self._at(frame)) - timedelta(days=1)
+        back = [account for account in accounts if not self._link.manages(account)]
         self._put(replace(self._link, accounts=accounts, severed=False, judged=judged))
+        return [event for account in back for event in self._missed(frame, account, judged)]
+
+    def _missed(self, frame: Frame, account: str, judged: date) -> list[TrackerEvent]:
+        """Open a gap for each day that was judged without an account, since its last proof."""
+        proof = self._state.get(PROOFS, account)
+        if proof is None or proof.until is None:
+            return []
+        rows = [row.position for row in self._state.every(POSITIONS) if row.position.account == account]
+        listed = {ContractKey(account, row.contract.con_id).text(): row.quantity for row in rows}
+        first = max(self._day(proof.until.time + REACH), judged - LONGEST_PAUSE)
+        days = [first + timedelta(days=number) for number in range((judged - first).days + 1)]
+        unseen = [day for day in days if self._state.get(GAPS, day.isoformat()) is None]
+        return [self._open(day, frame, listed) for day in unseen]
 
     def _end(
         self, frame: Frame, request: int, *, ended: bool = False, contained: bool = False
@@ -244,9 +262,10 @@ class Completeness:
             for proof in proofs
         )
 
-    def _open(self, day: date, frame: Frame) -> TrackerEvent:
+    def _open(self, day: date, frame: Frame, listed: Mapping[str, Decimal] | None = None) -> TrackerEvent:
+        """Open a gap; `listed` is what was listed of an account that the last snapshot does not contain."""
         snapshot = self._state.get(SNAPSHOTS, "last")
-        baseline = snapshot.rows if snapshot is not None else {}
+        baseline = {**(snapshot.rows if snapshot is not None else {}), **(listed or {})}
         self._state.put(GAPS, Gap(day, Moment(frame.received_at, frame.seq), baseline))
         return TrackerEvent(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})
 
