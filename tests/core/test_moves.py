@@ -311,6 +311,34 @@ def test_opening_balance_goes_along() -> None:
     assert (quantity(story), shown(story).open, story.of_new()) == (0, False, 3)
 
 
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("sold", [False, True])
+def test_opening_balance_is_one_where_it_goes_on(*, later: bool, sold: bool) -> None:
+    """5 held before all go on beside 10 of an alert; 3 were, or are, bought there by an order of nobody.
+
+    A sale takes the lots first, all 13, and the balance last; a word that 4 are gone takes the balance first.
+    """
+    story = Moving(10, before=5)
+    story.decide = unmatched
+    story.now += timedelta(seconds=5)
+    fill = execution(exec_id(7), 3, at=95 if not later else 300, contract=NEW, perm_id=7)
+    if not later:
+        story.tell(fill)
+    story.answer_with(position(15, contract=STOCK), *([position(3, contract=NEW)] if not later else []))
+    story.answer_with(position(15 if later else 18, contract=NEW))
+    story.say(BECAME)
+    if later:
+        story.now += timedelta(seconds=90)
+        story.tell(fill)
+    if sold:
+        story.sell(14)
+    else:
+        story.answer_with(position(14, contract=NEW))
+        story.answer_with(position(14, contract=NEW))
+    left = {lot.exec_id: lot.quantity for lot in holding(story, NEW.con_id).lots}
+    assert (story.of_new(), left.get(exec_id(7), 0)) == ((4, 0) if sold else (14, 3))
+
+
 def test_renumbered_account_keeps_the_alert_open() -> None:
     """10 go on in the account's new number, and are sold there."""
     story = Moving(10)

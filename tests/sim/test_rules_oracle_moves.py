@@ -205,3 +205,32 @@ def test_split_told_before_a_merger_of_the_same_second() -> None:
     day.add(f.AdjustmentTold(day.now, ACC, 8, "split", None, ratio=Decimal(2)))
     day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None, becomes=new, ratio=Decimal("0.5")))
     assert day.right().positions[ACC, 8] == 1
+
+
+@pytest.mark.parametrize("sold", [False, True])
+def test_opening_balance_is_one_where_it_goes_on(*, sold: bool) -> None:
+    """5 held before all go on beside 10 of the alert, in an account where an order of nobody bought 3.
+
+    Rule 3.1: a sale takes the lots first, all 13, and the balance last. Rule 4.5: a word takes the oldest of
+    nobody first.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(None)}})
+    day.answer({STK: 5, OTHER: 1, (ACC2, OTHER): 1})
+    day.fill(STK, 10, 200)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    bought = day.fill(STK, 3, 200, account=ACC2)
+    day.answer({STK: 15, OTHER: 1, (ACC2, STK): 3})
+    day.wait(60)
+    day.answer({OTHER: 1, (ACC2, STK): 18})
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    assert seen(day.right().positions[ACC2, 7], day.right().opening_left[ACC2, 7]) == (18, 5)
+    if sold:
+        day.fill(STK, -14, 210, account=ACC2)
+    for _ in range(0 if sold else 2):
+        day.wait(61)
+        day.answer({OTHER: 1, (ACC2, STK): 14})
+    right = day.right()
+    assert seen(right.positions[ACC2, 7], right.opening_left[ACC2, 7]) == ((4, 4) if sold else (14, 1))
+    day.decide("assign", bought, A)
+    left = day.right().alert(A).quantities
+    assert left == ({} if sold else {(ACC2, 7): 13})

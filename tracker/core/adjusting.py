@@ -6,7 +6,8 @@ Owns the arithmetic of a change that no execution caused, as a pure function. It
 - A decrease: takes the opening balance, then lots without owner, then owned ones, the oldest first.
 - A known ratio scales everything, including prices.
 - A change to the other side of zero: removes all lots, then adds a lot without owner.
-- A move into another contract or account: moves all lots there with their owners.
+- A move into another contract or account: moves all lots there with their owners. What is left of the opening
+  balance is a part of the opening balance there.
 
 An adjustment that brings an alert to zero closes it with its cause. Until a second answer agrees, a
 difference counts only if it enlarges the position, or if nothing is held.
@@ -87,10 +88,7 @@ def _joined(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, 
 def _added(
     holding: Holding, one: Adjustment, ratio: Decimal, total: Decimal
 ) -> tuple[Holding, tuple[AlertId, ...]]:
-    came = list(scaled_lots(one.lots, ratio))
-    unowned = total - sum((lot.quantity for lot in came), ZERO)
-    if unowned:
-        came.append(Lot((), unowned, ZERO, one.place))
+    came = scaled_lots(one.lots, ratio)
     lots = tuple(sorted((*holding.lots, *came), key=lambda lot: lot.opened))
     alerts = {mine.alert: mine for mine in holding.alerts}
     for mine in one.alerts:

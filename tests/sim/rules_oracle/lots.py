@@ -325,13 +325,7 @@ class _Fold:
         if late:
             placed.add(new)
 
-    def _own(
-        self,
-        lot: Lot,
-        alert: int,
-        rule: str,
-        kept: Kept | None = None,
-    ) -> None:
+    def _own(self, lot: Lot, alert: int, rule: str, kept: Kept | None = None) -> None:
         """Give a lot to an alert; `kept` is what was shown of it elsewhere, or by another record."""
         lot.owners[alert] = rule
         self._note(
@@ -403,7 +397,11 @@ class _Fold:
             return
         self._shrink(sold, arrival.time, arrival.cause)
         for lot in arrival.lots:
-            self._add(replace(lot), lot.owners, arrival.kept)
+            if lot.time == BEGINNING:
+                # What was held before all that is known stays that, wherever it goes on.
+                self._out.opening += lot.quantity
+            else:
+                self._add(replace(lot), lot.owners, arrival.kept)
         self._shrink(sold, arrival.time, arrival.cause)
 
     def _shrink(self, size: Decimal, time: datetime, cause: str) -> None:
