@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.core.test_completeness import MIDNIGHT, NOON, SECOND, TODAY, Watch
+from tests.core.test_completeness import MIDNIGHT, NOON, SECOND, TODAY, Watch, gapped
 from tests.support.facts import ACCOUNT, position
-from tracker.core.model import BrokerTime
+from tracker.core.model import BrokerTime, Source
+from tracker.core.state import GAPS
 from tracker.core.state_rows import GapEnd
 
 OTHER = "DU7654321"
@@ -106,3 +107,15 @@ def test_account_that_was_never_there_missed_nothing() -> None:
     story.accounts = f"{ACCOUNT},{OTHER}"
     story.up(MIDNIGHT + 60 * SECOND)
     assert story.gaps() == {}
+
+
+def test_report_proves_a_day_that_a_person_accepted() -> None:
+    """Taken back later, the acceptance opens no gap; and what a report proved needs no acceptance."""
+    story = gapped()
+    story.note(Source.PERSON, "gap_accepted", "2025-11-18")
+    (accepted,) = story.state.every(GAPS)
+    story.note(Source.FLEX, "covered", "2025-11-18")
+    assert story.gaps() == {"2025-11-18": GapEnd.FLEX}
+    assert story.note(Source.PERSON, "gap_reopened", str(accepted.closed_seq), "2025-11-18") == []
+    assert story.note(Source.PERSON, "gap_accepted", "2025-11-18") == []
+    assert story.gaps() == {"2025-11-18": GapEnd.FLEX}

@@ -90,6 +90,17 @@ def test_every_account_is_needed(journal: Journal, tmp_path: Path) -> None:
     assert imported(journal, tmp_path, (TUESDAY, WEDNESDAY), account=OTHER)[:2] == ([TUESDAY], [])
 
 
+def test_day_that_a_person_accepted_is_proven_too(journal: Journal, tmp_path: Path) -> None:
+    """Once; a part of it is not waited for, since nothing is open."""
+    plant(journal, TUESDAY)
+    at = datetime(2025, 11, 26, tzinfo=UTC)
+    with journal.step():
+        journal.state.put(GAPS, Gap(TUESDAY, Moment(at, 1), closed_how="person"))
+    assert imported(journal, tmp_path, (TUESDAY, TUESDAY))[:2] == ([], [])
+    assert imported(journal, tmp_path, (WEDNESDAY, WEDNESDAY))[:2] == ([TUESDAY], [])
+    assert imported(journal, tmp_path, (WEDNESDAY, WEDNESDAY))[:2] == ([], [])
+
+
 @pytest.mark.parametrize(
     ("zone", "closes"), [("Asia/Tokyo", [TUESDAY]), ("Europe/Berlin", [TUESDAY]), ("America/Los_Angeles", [])]
 )

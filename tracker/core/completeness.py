@@ -270,8 +270,12 @@ class Completeness:
         return TrackerEvent(EventKind.GAP, frame.received_at, {"day": day.isoformat(), "state": "open"})
 
     def _closed_by_hand(self, frame: Frame, day: date, how: GapEnd) -> list[TrackerEvent]:
+        """Close a gap; that a person accepted it does not prove it, a report does."""
         gap = self._state.get(GAPS, day.isoformat())
-        return [] if gap is None or gap.closed_how else [self._close(gap, how, frame)]
+        accepted = gap is not None and gap.closed_how == GapEnd.PERSON and how is GapEnd.FLEX
+        if gap is None or (gap.closed_how and not accepted):
+            return []
+        return [self._close(gap, how, frame)]
 
     def _close(self, gap: Gap, how: GapEnd, frame: Frame) -> TrackerEvent:
         # A person may undo that; then the day is judged as before.

@@ -32,6 +32,7 @@ from tracker.core.journal_entries import (
 from tracker.core.login_policy import kind_of
 from tracker.core.model import Contract
 from tracker.core.state import EXECUTIONS, FEES, GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, LedgerState
+from tracker.core.state_rows import GapEnd
 from tracker.gateway.flex import FlexReport, Statement
 from tracker.gateway.flex_bookings import REPLACED, replaced_by, root_of
 from tracker.gateway.flex_columns import SECTIONS, Row
@@ -70,7 +71,7 @@ class FlexImport:
     voided: int = 0
     """The executions that the report voids now."""
     closes: list[date] = field(default_factory=list)
-    """The open gaps that are fully covered now."""
+    """The gaps that are fully covered now: open ones, and those that a person accepted."""
     waiting: list[date] = field(default_factory=list)
     """The open gaps that are partly covered."""
     foreign: list[str] = field(default_factory=list)
@@ -427,17 +428,19 @@ def _proven(statement: Statement, unknown: Sequence[Row]) -> Iterator[HoursCover
 
 
 def _gaps(journal: Journal, hours: _Hours, report: _Hours, zone: tzinfo) -> tuple[list[date], list[date]]:
-    """Return the open gaps that are covered for every account of the login, and those that are partly
-    covered.
+    """Return the gaps that are covered for every account of the login, and the open ones that are partly
+    covered. A gap that a person accepted is unproven until then.
     """
     link = journal.state.get(LINKS, "last")
     accounts: Collection[str] = link.accounts if link is not None else ()
     closes: list[date] = []
     waiting: list[date] = []
-    for day in sorted({gap.day for gap in journal.state.find(GAPS, "open", "1")}):
+    unproven = [gap for gap in journal.state.every(GAPS) if gap.closed_how in ("", GapEnd.PERSON)]
+    for gap in sorted(unproven, key=lambda each: each.day):
+        day = gap.day
         begins, ends = (datetime.combine(each, time(), zone) for each in (day, day + timedelta(days=1)))
         if accounts and all(hours.cover(account, begins, ends) for account in accounts):
             closes.append(day)
-        elif any(report.meet(account, begins, ends) for account in accounts):
+        elif not gap.closed_how and any(report.meet(account, begins, ends) for account in accounts):
             waiting.append(day)
     return closes, waiting
