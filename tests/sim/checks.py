@@ -406,10 +406,12 @@ def check_end(records: Records, feed: OracleFeed, state: LedgerState) -> None:
         key = (holding.account, holding.contract.con_id)
         truth = feed.broker.positions.get(key, ZERO)
         if feed.hears_answers and holding.account not in listed:
-            # An answer that lacks an account is never certain of it: what went elsewhere stays as it was, and
-            # an opening balance that no answer before told stays a guess.
+            # An answer that lacks an account is never certain of it: what went elsewhere stays as it was, an
+            # opening balance that no answer before told stays a guess, and one that contained an execution
+            # before that was reported counts beside it.
             guessed = holding.baseline is not Baseline.SNAPSHOT and not feed.now().openings[key].confirmed
-            if holding.held != truth and key not in feed.broker.changed and not guessed:
+            excused = guessed or key in feed.broker.changed or key in feed.reported_late
+            if holding.held != truth and not excused:
                 raise Broken(f"{key}: {holding.held} held, the broker lists nothing of the account")
             continue
         held = holding.held

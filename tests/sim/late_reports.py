@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
-from tests.sim.broker import Event
+from tests.sim.broker import AccountContract, Event
 from tests.sim.clock import SimClock
 
 
@@ -21,11 +21,14 @@ class LateReports:
         self._clock = clock
         self._rate = rng.uniform(0.05, 0.3) if rng.random() < 0.5 else 0.0
         self._held: list[tuple[datetime, Event]] = []
+        self.contracts: set[AccountContract] = set()
+        """Of which an execution was held back."""
 
     def split(self, event: Event) -> Event:
         """Return what of an event is known at once; the rest is due later."""
         if event.execution is None or self._rng.random() >= self._rate:
             return event
+        self.contracts.add((event.execution.account, event.execution.contract.con_id))
         due = self._clock.now() + timedelta(seconds=self._rng.uniform(60, 900))
         self._held.append((due, replace(event, position=None)))
         return Event(position=event.position, foreign=event.foreign)

@@ -301,6 +301,12 @@ class OracleFeed:
         return self._answers is not None
 
     @property
+    def reported_late(self) -> set[AccountContract]:
+        """Of which an execution was reported minutes after the broker's answers contained it."""
+        late = self._gateway.late_reports
+        return late.contracts if late is not None else set()
+
+    @property
     def lagged(self) -> int:
         """How many answers about positions lagged."""
         return self._oracle.lagged
