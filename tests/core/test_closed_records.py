@@ -199,3 +199,23 @@ def test_lot_that_the_broker_s_word_contains_is_not_behind_the_close() -> None:
     verdict.append(matched(ALERT, OTHER))
     rematch(story, bought)
     assert (quantity(story), quantity(story, OTHER)) == (0, 3)
+
+
+@pytest.mark.parametrize("at", [60, 61])
+def test_late_sale_before_the_close_takes_nothing_of_what_was_decided(at: int) -> None:
+    """Long 4, sold; another order sells 3 in that second, or in the next one, which a late match gives.
+
+    A late sale of 4 from before closes the record by then, and the other sale opened 4 short: 7 are short.
+    """
+    story = Story(matched(ALERT))
+    story.tell(execution(exec_id(1), 4, at=0), execution(exec_id(2), -4, at=60, perm_id=2))
+    story.decide = unmatched
+    story.tell(execution(exec_id(3), -3, at=at, perm_id=9))
+    story.decide = matched(ALERT)
+    rematch(story, 3)
+    assert (quantity(story), held(story)) == (-3, -3)
+    swept(story, execution(exec_id(4), -4, at=40, perm_id=7, request_id=900))
+    assert (quantity(story), held(story)) == (-7, -7)
+    assign(story, 3, OTHER)
+    story.note(Source.PERSON, "undo", str(story.seq), ACCOUNT, exec_id(3))
+    assert (quantity(story), held(story)) == (-7, -7)

@@ -278,6 +278,23 @@ def test_lot_of_the_second_of_an_adjustment_is_behind_the_close(had: int, signed
     shows(day, A, signed)
 
 
+@pytest.mark.parametrize("later", [0, 1])
+def test_late_sale_before_the_close_takes_nothing_of_what_was_decided(later: int) -> None:
+    """Long 4, sold; in that second, or the next one, 3 are sold by another order, which matches late.
+
+    A late sale of 4 from before closes the record by then, and the sale opened 4 short: 7 are short.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(C95, 4, 6, at=-100)
+    day.fill(C95, -4, 7, at=-60)
+    day.read({"real-day-trading": {"TSLA": alert(C100, created=alert(C95)["created_at"])}})
+    day.fill(C95, -3, 8, at=-61 + later)
+    day.read({"real-day-trading": {"TSLA": alert(C95)}})
+    shows(day, A, -3)
+    day.fill(C95, -4, 8, at=-90, live=False)
+    shows(day, A, -7)
+
+
 # Rule 1.5: shared later, or not at all
 
 

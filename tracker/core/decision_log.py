@@ -11,7 +11,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from tracker.core.lot_changes import closing_of
+from msgspec.structs import replace
+
+from tracker.core.lot_changes import closing_of, is_behind_close, second_of
+from tracker.core.lot_parts import fill_name
+from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, AlertId, Frame, Match, Moment, Rule
 from tracker.core.ownership_rows import Decided, OwnershipDecision, OwnershipKind
 from tracker.core.positions import Positions
@@ -99,7 +103,7 @@ class DecisionLog:
         """Return an alert of a decision; of a late match with the time at which it had closed."""
         if ruling.kind is not OwnershipKind.MATCHED:
             known = ruling.known.get(alert, Decided(alert))
-            return Decided(alert, rule, closed=known.closed, closing=known.closing)
+            return replace(known, alert=alert, rule=rule, closed_known=False)
         state = self._state.get(ALERTS, alert_text(alert))
         # Its row lacks the contracts that this batch folded for it, and those with waiting executions.
         folded = (*(state.contracts if state is not None else ()), *self._folded(alert))
@@ -111,10 +115,22 @@ class DecisionLog:
         closed = [mine.closed_at for mine in found if mine.closed_at is not None]
         is_open = any(mine.quantity for mine in found)
         over = None if is_open else max(closed, default=None)
-        here = [mine for mine in _of(names, holdings[ruling.contract]) if mine.closed_at is not None]
+        held = holdings[ruling.contract]
+        here = [mine for mine in _of(names, held) if mine.closed_at is not None]
         last = max(here, key=lambda mine: mine.last, default=None)
-        closing = closing_of(last) if last is not None else None
-        return Decided(alert, rule, closed=over, closed_known=True, closing=closing)
+        decided = Decided(alert, rule, closed=over, closed_known=True)
+        if last is None or held is None:
+            return decided
+        lots = held.lots if last.closed_at == over else ()
+        behind = [fill_name(lot.exec_id) for lot in lots if _is_behind(lot, ruling.order, last)]
+        return replace(decided, closing=closing_of(last), behind=tuple(dict.fromkeys(behind)))
+
+
+def _is_behind(lot: Lot, order: str, closed: AlertPosition) -> bool:
+    """Return whether a lot is of an order, and of the second of a close, which it is behind."""
+    assert closed.closed_at is not None, "a position was closed at some time"
+    same = lot.order == order and second_of(lot.opened.time) == second_of(closed.closed_at)
+    return same and is_behind_close(lot, closed)
 
 
 def _of(names: Collection[AlertId], holding: Holding | None) -> list[AlertPosition]:

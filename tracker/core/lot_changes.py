@@ -75,6 +75,17 @@ def closing_of(mine: AlertPosition) -> str:
     return "" if mine.closed_by is not None else fill_name(mine.last_exec_id)
 
 
+def is_behind_close(lot: Lot, closed: AlertPosition) -> bool:
+    """Return whether a lot was opened after a position was closed in the same second.
+
+    What the closing execution itself opened was not.
+    """
+    if closed.closed_by is not None:
+        # The broker's word stands behind what was known of that second as it was asked for.
+        return lot.opened.seq > closed.last.seq
+    return lot.exec_id != closed.last_exec_id and closed.closed_side * lot.quantity < 0
+
+
 def last_stand(mine: AlertPosition) -> tuple[datetime, str]:
     """Return the place of the last execution of an alert's position, whatever the order of arrival."""
     return second_of(mine.last.time), mine.last_exec_id
@@ -253,9 +264,7 @@ class LotChanges:
     def _is_behind(self, lot: Lot, one: Decided, at: datetime) -> bool:
         """Return whether a lot was opened after a record had closed at that time.
 
-        In the same second those that open the other side count as opened after it; what the closing execution
-        itself opened does not. Where something else closes it there now, nothing counts: what was decided
-        stays.
+        Where something else closed it in that second by now, what was decided stays.
         """
         opened, closed = second_of(lot.opened.time), second_of(at)
         if opened != closed:
@@ -263,11 +272,8 @@ class LotChanges:
         here = self.alerts.get(one.alert)
         last = here.last_closed if here is not None else None
         if last is None or last.closed_at != at or one.closing not in (None, closing_of(last)):
-            return False
-        if last.closed_by is not None:
-            # The broker's word stands behind what was known of that second as it was asked for.
-            return lot.opened.seq > last.last.seq
-        return lot.exec_id != last.last_exec_id and last.closed_side * lot.quantity < 0
+            return fill_name(lot.exec_id) in one.behind
+        return is_behind_close(lot, last)
 
     def _closed_at(self, one: Decided) -> datetime | None:
         """Return when a record had closed, None where it was open; only newer lots open it again."""

@@ -50,6 +50,9 @@ class Decided(Struct, frozen=True):
     closing: str | None = None
     """The execId, without its version, that last closed it in the decision's contract, empty where an
     adjustment did; None where nothing did, or an older version made the decision."""
+    behind: tuple[str, ...] = ()
+    """Of the order's executions of that second, named as in `closing`, those with lots behind the close; they
+    stay so where something else closes it by now."""
 
 
 class OwnershipDecision(Struct, frozen=True):

@@ -55,6 +55,8 @@ class Decision:
     """alert -> when it was closed, where it was (rule 1.4)."""
     closing: Mapping[int, str] = field(default_factory=dict)
     """alert -> the execution that closed it in this account and contract, where one did."""
+    behind: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """alert -> of the order's executions of that second those whose lots were opened behind the close."""
     old: int = -1
     new: int = -1
     """A TAKEOVER's two alerts."""
@@ -80,6 +82,7 @@ class Decision:
             rules={now(alert): rule for alert, rule in self.rules.items()},
             closed_at={now(alert): time for alert, time in self.closed_at.items()},
             closing={now(alert): root for alert, root in self.closing.items()},
+            behind={now(alert): roots for alert, roots in self.behind.items()},
             before={now(alert): rule for alert, rule in self.before.items()},
             old=now(self.old),
             new=now(self.new),

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from tests.sim.rules_oracle.entries import FIRST, Adjustment, Decision, Place, Since, Unsettled
+from tests.sim.rules_oracle.entries import BEGINNING, FIRST, Adjustment, Decision, Place, Since, Unsettled
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, Fact, OrderKey
 from tests.sim.rules_oracle.names import Reference
 from tests.sim.rules_oracle.tallies import Change
@@ -83,6 +83,19 @@ class Folded:
     difference: Decimal | None = None
     """What the broker held more than we, where that is unsettled."""
     outgoing: list[tuple[AccountContract, Arrival]] = field(default_factory=list)
+
+    closes: dict[int, tuple[int, datetime, str]] = field(default_factory=dict)
+    """alert -> index, time and execution of the last thing that brought it to zero here."""
+
+    def behind(self, order: OrderKey, closed: Mapping[int, datetime]) -> dict[int, frozenset[str]]:
+        """Return of each closed alert which of an order's lots of the second of its close are behind that."""
+        lots = [lot for lot in self.lots if lot.order == order and lot.quantity]
+        found = {}
+        for alert, at in closed.items():
+            index, time, _ = self.closes.get(alert, (0, BEGINNING, ""))
+            here = [lot.root for lot in lots if lot.time == at == time and lot.index > index]
+            found[alert] = frozenset(here)
+        return found
 
     @property
     def position(self) -> Decimal:

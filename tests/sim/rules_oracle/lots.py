@@ -51,8 +51,6 @@ class _Fold:
         """The execution that is being folded."""
         self._listed = (BEGINNING, 0)
         """Time and index of what waits for settlement."""
-        self._closes: dict[int, tuple[int, datetime, str]] = {}
-        """alert -> index, time and execution of the last thing that brought it to zero here."""
 
     def run(self) -> Folded:
         steps: list[tuple[datetime, Step]] = [
@@ -276,9 +274,11 @@ class _Fold:
         if closed_at is None:
             return True
         if lot.time == closed_at:
+            index, *closing = self._out.closes.get(alert, (lot.index, closed_at, ""))
+            if closing == [closed_at, decision.closing.get(alert, "")]:
+                return lot.index > index
             # It is not computed again where a late execution moved the close that was written down.
-            index, *closing = self._closes.get(alert, (lot.index, closed_at, ""))
-            return closing == [closed_at, decision.closing.get(alert, "")] and lot.index > index
+            return lot.root in decision.behind.get(alert, ())
         return lot.time > closed_at
 
     def _now_called(self, alert: int, decision: Decision, present: Collection[int] = ()) -> int:
@@ -489,7 +489,7 @@ class _Fold:
         if did in (Did.CLOSED, Did.ADJUSTED) and not any(
             lot.quantity and alert in lot.owners for lot in self._out.lots
         ):
-            self._closes[alert] = self._index, self._now, change.root
+            self._out.closes[alert] = self._index, self._now, change.root
 
 
 def _known(step: Step) -> Since:
