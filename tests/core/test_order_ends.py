@@ -195,10 +195,35 @@ def test_late_status_revives_no_completed_order() -> None:
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
 
 
-def test_completed_order_keeps_size_that_it_named() -> None:
-    """The order's own total comes first: 4 of 10 is no whole order."""
+@pytest.mark.parametrize("size", [4, 14], ids=["reduced", "enlarged"])
+def test_size_that_was_changed_unheard(size: int) -> None:
+    """4 of 10 are filled; while nobody listens the order is changed, and the rest of it filled."""
     story = partly_filled()
+    story.reconnect()
+    rest = [execution(exec_id(2), size - 4, at=1, request_id=900)] if size > 4 else []
+    story.sweep(*rest)
+    story.tell(completed(filled=size))
+    assert (news(story)["status"], news(story)["remaining_qty"], news(story)["filled_qty"]) == (
+        "FILLED",
+        0,
+        size,
+    )
+
+
+def test_filled_order_that_lost_a_fill_keeps_its_size() -> None:
+    """All of 10 were filled, 6 of them are void: 4 of 10 is no whole order."""
+    story = partly_filled()
+    story.tell(execution(exec_id(2), 6, at=1))
+    story.tell(replace(void(2, 6), time=execution(exec_id(2), 6, at=1).time))
     story.tell(completed(filled=4))
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
+
+
+def test_completed_combo_keeps_its_size() -> None:
+    """What its legs filled at most says little of the combo."""
+    story = Story()
+    story.tell(replace(open_order(3), legs=((NVDA.con_id, 2), (702, -1))), execution(exec_id(1), 4))
+    story.tell(replace(completed(filled=2), legs=((NVDA.con_id, 2), (702, -1))))
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
 
 

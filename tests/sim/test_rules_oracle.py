@@ -72,6 +72,22 @@ def test_correction_of_an_old_fill_is_no_newer_word() -> None:
     assert next(iter(day.right().orders.values())).remaining == 0
 
 
+def test_completed_order_says_a_size_that_was_changed_unheard() -> None:
+    """Of 10, reduced to 4 or enlarged to 14, all is filled; where 6 of all 10 were void, it is not."""
+    for quantity in (4, 14):
+        day = Day()
+        day.add(f.OrderTold(day.now, Decimal(10), perm_id=9))
+        day.fill(C95, quantity, perm=9)
+        day.add(f.CompletedOrderTold(day.now, 9, "Filled", Decimal(quantity)))
+        assert next(iter(day.right().orders.values())).status == "FILLED"
+    day = Day()
+    day.add(f.OrderTold(day.now, Decimal(10), perm_id=9))
+    exec_id = day.fill(C95, 10, perm=9)
+    day.correct(exec_id, 4, 4)
+    day.add(f.CompletedOrderTold(day.now, 9, "Filled", Decimal(4)))
+    assert next(iter(day.right().orders.values())).status == "PARTIALLY_FILLED"
+
+
 def test_what_filled_before_our_first_day_does_not_work() -> None:
     """What is left of an order is the broker's word, which counts earlier days too."""
     day = Day()

@@ -203,12 +203,25 @@ class Orders:
             return
         before = self._state.get(ORDERS, broker_order_text(key)) or OrderState(key)
         filled = order.filled or before.broker_filled
-        total = before.total or order.total or (order.filled or None if order.status == "Filled" else None)
         account, con_id = order.account or before.account, order.con_id or before.con_id
         legs = order.legs or before.legs
+        single = f"{account} {con_id} {broker_order_text(key)}" if account and con_id and not legs else ""
+        whole = order.filled or None if order.status == "Filled" else None
+        total = before.total or order.total or whole
+        if whole is not None and before.total is not None and self._was_changed(single, before.total, whole):
+            total = whole
         self._put(before, OrderState(key, account, con_id, total, order.status, filled, legs, completed=True))
-        if account and con_id and not legs:
-            self._compare(f"{account} {con_id} {broker_order_text(key)}", order.filled)
+        if single:
+            self._compare(single, order.filled)
+
+    def _was_changed(self, single: str, total: Decimal, filled: Decimal) -> bool:
+        """Return whether a filled order's size was changed unheard: it filled more, or less and never all.
+
+        One that had filled all lost something by a correction.
+        """
+        row = self._state.get(TOTALS, single) if single else None
+        most = max(row.totals.most, row.totals.filled) if row is not None else ZERO
+        return filled > total or bool(single and most < total and filled < total)
 
     # Which orders work
 

@@ -148,7 +148,7 @@ class Orders:
         key = (order.perm_id,) if order.perm_id else (first.client_id, first.order_id)
         told = self._told.get(key, _Told())
         ratio = (told.ratios or {}).get(order.con_id, Decimal(1))
-        total = self._total(told, ratio)
+        total = self._total(told, ratio, told.most.get(order, ZERO))
         over = told.missing or told.status in _OVER or bool(told.completed_status)
         full = total is not None and filled == total and filled > 0
         over = over or (total is not None and told.lowered and told.most.get(order, ZERO) >= total)
@@ -168,12 +168,19 @@ class Orders:
         )
 
     @staticmethod
-    def _total(told: _Told, ratio: Decimal) -> Decimal | None:
-        """Rule 5.2: the order's own total, else the completed order's, else what was filled when it was."""
+    def _total(told: _Told, ratio: Decimal, most: Decimal) -> Decimal | None:
+        """Rule 5.2: the order's own total, else the completed order's, else what was filled when it was.
+
+        A completed order that is filled says its own total, where it was changed unheard: it filled more than
+        was told, or less, and never all of that.
+        """
+        whole = told.completed if told.completed_status == "Filled" else None
         if told.total is not None or told.size is not None:
-            return (told.total or told.size or ZERO) * ratio
-        if told.completed is not None and told.completed_status == "Filled":
-            return told.completed * ratio
+            own = told.total or told.size or ZERO
+            less = not told.ratios and most < own and (whole or own) < own
+            return (whole if whole and (whole > own or less) else own) * ratio
+        if whole is not None:
+            return whole * ratio
         if told.status == "Filled":
             return told.filled * ratio
         return None
