@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.core.test_completeness import MIDNIGHT, NOON, SECOND, TODAY, Watch, gapped
-from tests.support.facts import ACCOUNT, position
+from tests.support.facts import ACCOUNT, Story, position
 from tracker.core.model import BrokerTime, Source
 from tracker.core.state import GAPS
 from tracker.core.state_rows import GapEnd
@@ -70,6 +70,13 @@ def test_day_that_was_proven_too_early_is_judged_again() -> None:
     story.down(MIDNIGHT + 2 * SECOND)
     story.tick(MIDNIGHT + timedelta(minutes=5))
     assert story.gaps() == {"2025-11-18": ""}
+
+
+def test_broker_time_before_the_first_connection_judges_nothing() -> None:
+    story = Story(up=False)
+    story.tell(BrokerTime(story.now))
+    story.tell(BrokerTime(story.now + timedelta(days=2)))
+    assert list(story.state.every(GAPS)) == []
 
 
 def test_answer_of_an_older_age_takes_back_nothing() -> None:
