@@ -219,6 +219,11 @@ def test_order_over_several_accounts_is_filled_when_all_is() -> None:
         0,
         6,
     )
+    story.note(Source.LINK, "up", SECOND_ACCOUNT, "176")
+    story.tell(fee(exec_id(1), "0.65"))
+    assert (news(story)["status"], news(story)["commission"]) == ("FILLED", 0.65), (
+        "the login does not manage the first account any longer"
+    )
 
 
 def test_foreign_combo_says_nothing() -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from tracker.core.model import ZERO, Totals
-from tracker.core.state import LINKS, TOTALS, LedgerState
+from tracker.core.state import LINKS, PROOFS, TOTALS, LedgerState
 from tracker.core.state_rows import BookedExecution, OrderState
 
 
@@ -34,13 +34,15 @@ def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | 
 def over_accounts(
     state: LedgerState, order: OrderState | None, booked: BookedExecution, totals: Totals
 ) -> Totals:
-    """Return what an order filled in this contract; one that names no account may fill in several."""
+    """Return what an order filled in this contract; one that names no account may fill in several, also in
+    those that the login does not manage any longer.
+    """
     login = state.get(LINKS, "last")
     if order is None or order.account or login is None:
         return totals
     account, _, rest = booked.order.partition(" ")
     filled, most = totals.filled, max(totals.most, totals.filled)
-    for other in login.accounts:
+    for other in dict.fromkeys((*login.accounts, *(proof.account for proof in state.every(PROOFS)))):
         row = state.get(TOTALS, f"{other} {rest}") if other != account else None
         if row is not None:
             filled += row.totals.filled
