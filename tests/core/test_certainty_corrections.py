@@ -105,6 +105,21 @@ def test_correction_of_what_came_behind_the_answer() -> None:
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 4)
 
 
+def test_unreadable_correction_of_what_was_made_behind_the_answer() -> None:
+    """4 are listed. 1 that was bought a minute later is swept as corrected; its void comes unreadable first.
+
+    What was made behind the answer is void behind it, too: the 4 stay certain.
+    """
+    story = Story()
+    story.snapshot(position(4))
+    story.sweep(execution(exec_id(1, 2), 1, at=60, request_id=901), request=901)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 5)
+    story.tell(Undecodable("execution", "no side", exec_id(1, 3), live=True))
+    void = replace(execution(exec_id(1, 3), 1, at=60, request_id=902), quantity=Decimal(0))
+    story.sweep(void, request=902)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 4)
+
+
 @pytest.mark.parametrize("first_too", [False, True], ids=["never received", "received behind it"])
 def test_correction_of_a_fill_not_received(*, first_too: bool) -> None:
     """4 are listed; the fill of 4 that was missed before becomes one of 2: nothing was held at first."""

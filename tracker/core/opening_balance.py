@@ -85,7 +85,7 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
     for versions in _families(rows):
         if _is_behind(versions, asked, ended):
             continue
-        contained = [is_contained(row, asked, ended) for row in versions]
+        contained = _versions_contained(versions, asked, ended)
         # A first version that is pushed only after its correction does not show when it was executed.
         first = min(versions, key=lambda row: row.seq)
         missed = _corrects_unseen(first) and first.unread_push <= ended.seq
@@ -94,6 +94,24 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
         if None in contained and _differ(versions, asked, ended):
             return True  # Which version is in the answer is not known.
     return False
+
+
+def _versions_contained(
+    versions: Sequence[BookedExecution], asked: Moment, ended: Moment
+) -> list[bool | None]:
+    """Return of each version if an answer contains it; what corrects one that was made later was so, too."""
+    numbers = [correction_version(row.execution.exec_id) for row in versions]
+    contained = [is_contained(row, asked, ended) for row in versions]
+    later = [
+        number
+        for row, number, known in zip(versions, numbers, contained, strict=True)
+        if known is False and row.source is Source.BROKER and row.execution.request_id != LIVE
+    ]
+    first = min(later, default=None)
+    return [
+        False if known is None and first is not None and number > first else known
+        for number, known in zip(numbers, contained, strict=True)
+    ]
 
 
 def _differ(versions: Sequence[BookedExecution], asked: Moment, ended: Moment) -> bool:
