@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.sim.rules_oracle import facts as f
 from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, STK, A, B, D, Day, alert, seen, shows
 
@@ -237,14 +239,15 @@ def test_record_is_closed_as_before_once_what_opened_it_is_given_away() -> None:
     shows(day, A, -3)
 
 
-def test_last_close_of_several_is_shown_once_the_rest_is_given_away() -> None:
+@pytest.mark.parametrize("at", [-40, -62], ids=["later", "in the same second"])
+def test_last_close_of_several_is_shown_once_the_rest_is_given_away(at: int) -> None:
     """What was closed in the other account is the newer close, though what was given away is newer here."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}, "demslayer": {"TSLA": alert(C100)}})
     day.fill(C95, 4, 6, at=-100)
     day.fill(C95, 1, 5, at=-90, account=ACC2)
     day.fill(C95, -4, 7, at=-60)
     short = day.fill(C95, -3, 8, at=-50)
-    day.fill(C95, -1, 9, at=-40, account=ACC2)
+    day.fill(C95, -1, 9, at=at, account=ACC2)
     there = day.events[-1]
     day.decide("assign", short, D, number=1)
     shows(day, A, 0)

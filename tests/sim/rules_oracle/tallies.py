@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import groupby
+from typing import NamedTuple
 
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, OrderKey
 
@@ -55,14 +56,21 @@ class Change:
     lot; empty where it is of none."""
 
 
+class Close(NamedTuple):
+    """When and why all that was held of a contract was closed, and which of an alert's closes that was."""
+
+    number: int
+    at: datetime
+    by: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Earlier:
     """What a part had closed, as it was shown."""
 
     average: Decimal | None
     opened_at: datetime | None
-    closed_at: datetime
-    closed_by: str | None
+    close: Close
 
 
 @dataclass(slots=True)
@@ -155,9 +163,10 @@ class Tally:
     closed_by: str | None = None
     emptied: bool = False
     """Whether all that it had went to another alert, or to none, by a decision."""
-    closes: dict[AccountContract, tuple[datetime, str | None]] = field(default_factory=dict)
-    """What it closed and did not open again, when and why, the last one last: what it shows once all else is
-    given away."""
+    closes: dict[AccountContract, Close] = field(default_factory=dict)
+    """What it closed and did not open again: what it shows once all else is given away."""
+    closed: int = 0
+    """How many closes it had."""
     rule: str = ""
     order: OrderKey | None = None
     rules: dict[OrderKey, str] = field(default_factory=dict)
@@ -207,7 +216,7 @@ class Tally:
         part.add(change)
         if part.quantity and not part_was_open:
             close = self.closes.pop(change.holding, None)
-            part.earlier = Earlier(*shown, *close) if close is not None else None
+            part.earlier = Earlier(*shown, close) if close is not None else None
         if change.did is Did.OPENED:
             self._opened(change, was_open)
             return
@@ -215,19 +224,18 @@ class Tally:
         closed = change.did is not Did.HANDED and (part.reduced or change.did is Did.LEFT)
         if part_was_open and not part.quantity:
             if closed:
-                self.closes[change.holding] = change.time, change.cause or None
+                self.closed += 1
+                self.closes[change.holding] = Close(self.closed, change.time, change.cause or None)
             elif part.earlier is not None and change.did is not Did.HANDED:
-                self._close_as_before(change.holding, part, part.earlier)
+                # What it got since never was its own, so what it had closed before is what it had there.
+                part.average, part.opened_at = part.earlier.average, part.earlier.opened_at
+                part.reduced = True
+                self.closes[change.holding] = part.earlier.close
         if was_open and not self.open:
             self.emptied = not self.closes
             if self.closes:
-                self.last, (self.closed_at, self.closed_by) = list(self.closes.items())[-1]
-
-    def _close_as_before(self, holding: AccountContract, part: Part, earlier: Earlier) -> None:
-        """What it got since never was its own, so what it had closed before is what it had last there."""
-        part.average, part.opened_at, part.reduced = earlier.average, earlier.opened_at, True
-        self.closes[holding] = earlier.closed_at, earlier.closed_by
-        self.closes = dict(sorted(self.closes.items(), key=lambda one: one[1][0]))
+                self.last, close = max(self.closes.items(), key=lambda one: one[1].number)
+                self.closed_at, self.closed_by = close.at, close.by
 
     def _opened(self, change: Change, was_open: bool) -> None:
         self.closed_at = self.closed_by = None
