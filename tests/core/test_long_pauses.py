@@ -107,6 +107,31 @@ def test_account_that_comes_back_is_unproven_meanwhile(listed: int) -> None:
     assert story.gaps() == {"2025-11-18": GapEnd.POSITIONS if listed == 5 else ""}
 
 
+@pytest.mark.parametrize("gap", [GapEnd.CLOCK, GapEnd.SWEEP])
+def test_account_that_comes_back_is_unproven_on_a_day_that_was_a_gap(gap: GapEnd) -> None:
+    """The gap was withdrawn, or closed by a sweep of the account that was left."""
+    story = Watch(f"{ACCOUNT},{OTHER}")
+    story.prove(NOON + SECOND, ACCOUNT, OTHER)
+    if gap is GapEnd.CLOCK:
+        story.tick(NOON + timedelta(hours=14))
+        story.tell(BrokerTime(NOON + 2 * SECOND))
+        story.now = NOON + 3 * SECOND
+        story.tell(BrokerTime(story.now))
+    story.accounts = ACCOUNT
+    story.up(MIDNIGHT - 60 * SECOND)
+    if gap is GapEnd.CLOCK:
+        story.prove(MIDNIGHT - SECOND)
+        story.tick(MIDNIGHT + SECOND)
+    else:
+        asked = story.ask(MIDNIGHT - SECOND)
+        story.now = MIDNIGHT + SECOND
+        story.end(asked)
+    assert story.gaps() == {"2025-11-18": gap}
+    story.accounts = f"{ACCOUNT},{OTHER}"
+    story.up(MIDNIGHT + 60 * SECOND)
+    assert story.gaps() == {"2025-11-18": ""}
+
+
 def test_account_that_was_never_there_missed_nothing() -> None:
     story = Watch()
     story.prove(MIDNIGHT - SECOND)

@@ -44,6 +44,7 @@ from tracker.core.model import ZERO, BrokerFact, BrokerTime, End, EndOf, Frame, 
 from tracker.core.state import GAPS, HOLDINGS, LINKS, POSITIONS, PROOFS, SNAPSHOTS, LedgerState
 from tracker.core.state_rows import ContractKey, Gap, GapEnd, LoginState, Snapshot, VerifiedUntil
 
+_PROVE_NOTHING: Final = (GapEnd.CLOCK, GapEnd.SWEEP)
 REACH: Final = timedelta(minutes=5)
 """How long before a day's end its last proof may lie: the link was up since, and sweeps come on a timer."""
 
@@ -166,8 +167,10 @@ class Completeness:
         listed = {ContractKey(account, row.contract.con_id).text(): row.quantity for row in rows}
         first = max(self._day(proof.until.time + REACH), judged - LONGEST_PAUSE)
         days = [first + timedelta(days=number) for number in range((judged - first).days + 1)]
-        unseen = [day for day in days if self._state.get(GAPS, day.isoformat()) is None]
-        return [self._open(day, frame, listed) for day in unseen]
+        gaps = {day: self._state.get(GAPS, day.isoformat()) for day in days}
+        # Sweeps of the other accounts, and a clock that ran ahead, prove nothing of this one.
+        unproven = [day for day, gap in gaps.items() if gap is None or gap.closed_how in _PROVE_NOTHING]
+        return [self._open(day, frame, listed) for day in unproven]
 
     def _end(
         self, frame: Frame, request: int, *, ended: bool = False, contained: bool = False
