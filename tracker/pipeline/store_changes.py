@@ -344,10 +344,10 @@ class StoreChanges:
         if known is None or known.settled:
             return None
         first = self._booked(known.first)
-        there = self._lots_of(known.contract)
-        left = there.orders.of(known.order)
         if first is None or self._ledger.passes_over(first.execution):
             return None
+        there = self._lots_of(known.contract)
+        left = there.orders.of(known.order)
         if owners_of(known.match) and not left:
             # After a late fill or a bust something of the order may be left again.
             self._noted.pop(order, None)
