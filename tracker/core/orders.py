@@ -215,9 +215,10 @@ class Orders:
             self._compare(single, order.filled)
 
     def _was_changed(self, single: str, total: Decimal, filled: Decimal) -> bool:
-        """Return whether a filled order's size was changed unheard: it filled more, or less and never all.
+        """Return whether a filled order has another size than the one that we know.
 
-        One that had filled all lost something by a correction.
+        It filled more than that, or less and never all of it. One that once filled all of it lost something
+        by a correction.
         """
         row = self._state.get(TOTALS, single) if single else None
         most = max(row.totals.most, row.totals.filled) if row is not None else ZERO
