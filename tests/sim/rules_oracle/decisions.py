@@ -343,15 +343,15 @@ class Replay:
         if not rules:
             return
         tallies = self.tallies()
-        closed, closing = dict[int, datetime](), dict[int, str]()
+        closed: dict[int, datetime] = {}
+        closing: dict[int, str] = {}
         for alert in rules:
             tally_of = tallies.get(alert)
             if tally_of is not None and not tally_of.open and tally_of.closed_at is not None:
                 closed[alert], closing[alert] = tally_of.closed_at, tally_of.closing(order.holding)
-        where = order.holding, self._behind_booked(order.holding)
-        made = Decision(Kind.LATE, at, *where, order, dict(rules), closed_at=closed)
-        behind = self.fold_of(order.holding).behind(order, closed)
-        self._write(replace(made, closing=closing, behind=behind))
+        place = self._behind_booked(order.holding)
+        made = Decision(Kind.LATE, at, order.holding, place, order, dict(rules), closed_at=closed)
+        self._write(replace(made, closing=closing, behind=self.fold_of(order.holding).behind(order, closed)))
 
     def _take_over(self, at: datetime, takeovers: Iterable[Takeover]) -> None:
         """Hand over what records that are gone own, each contract by itself."""
