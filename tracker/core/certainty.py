@@ -31,6 +31,7 @@ from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.answer_rows import CertainAnswers, PositionAnswer
+from tracker.core.lot_changes import stand_of
 from tracker.core.model import LIVE, ZERO, Source
 from tracker.core.opening_balance import are_behind, base_of, bases_between, is_contained, is_uncertain
 from tracker.core.position_history import PositionHistory
@@ -186,6 +187,8 @@ class Certainty:
         self, rows: Sequence[BookedExecution], holding: Holding, adjustments: Sequence[Adjustment]
     ) -> Holding:
         """Confirm the opening balance of an adjusted contract by a certain answer after all adjustments."""
+        if not rows:
+            return self._before_moves(holding, [stand_of(one.place) for one in adjustments])
         text = holding.key.text()
         answer = next((one for one in self._row(holding.account).all if one.confirms(text)), None)
         if answer is None or any(one.place.seq > answer.asked.seq for one in adjustments):
@@ -199,8 +202,35 @@ class Certainty:
             behind = [row for row in rows if is_contained(row, answer.asked, answer.ended) is False]
             since = sum((row.execution.signed for row in behind if row.counted), ZERO)
             base = history.base_with(listed + since - history.held_now())
+            # Where more came than is listed some of it went again: that makes no position of the other side.
+            contained = sum((row.execution.signed for row in rows if row.counted), ZERO) - since
+            if any(one.came_from for one in adjustments) and base * (listed - contained) <= 0:
+                base = ZERO
         # No listed quantity is kept, so that no late execution counts as contained in it.
         return replace(holding, base=base, baseline=Baseline.SNAPSHOT, listed=None)
+
+    def _before_moves(self, holding: Holding, moves: Sequence[tuple[datetime, int]]) -> Holding:
+        """Return what was held of a contract without executions before all moves, or after all were undone.
+
+        The last certain answer before them tells it, else a certain one behind them, else an uncertain one.
+        """
+        text, row = holding.key.text(), self._row(holding.account)
+        history = PositionHistory(self._state, text)
+        certain = [one for one in row.all if one.confirms(text)]
+        before = [one for one in certain if all(stand_of(one.asked) < move for move in moves)]
+        guess = row.guess if row.guess is not None and text in row.guess.rows else None
+        for answer in (*before[:1], *certain[:1], *([guess] if guess is not None else ())):
+            listed = answer.rows.get(text, ZERO)
+            if all(stand_of(answer.asked) < move for move in moves):
+                base = listed
+            elif all(stand_of(answer.asked) >= move for move in moves):
+                base = history.base_with(listed - history.held_now())
+                base = base if base * listed > 0 else ZERO
+            else:
+                continue
+            baseline = Baseline.UNCONFIRMED if answer is guess else Baseline.SNAPSHOT
+            return replace(holding, base=base, baseline=baseline, asked=answer.asked, ended=answer.ended)
+        return holding
 
     def _says_by_silence(self, answer: PositionAnswer, rows: Collection[BookedExecution]) -> bool:
         """Return whether a certain answer that lacks a contract proves that nothing was held at first.

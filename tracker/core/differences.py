@@ -37,7 +37,7 @@ from tracker.core.state import (
     LedgerState,
 )
 from tracker.core.state_rows import Baseline, ContractKey, Holding, Snapshot
-from tracker.core.untraded import held_before
+from tracker.core.untraded import balance_without, held_before, listed_first
 
 WITNESS: Final = timedelta(minutes=1)
 VANISHED: Final = timedelta(minutes=5)
@@ -141,7 +141,8 @@ class Differences:
         if entry.into:
             there = PositionHistory(self._state, entry.contract).held_behind(one.place)
             moved = there if settled is None else -settled.as_difference.amount
-            self._move(holding, one, entry.into, moved)
+            contract = contract_of(self._state, entry.into, holding)
+            self._move(holding, one, entry.into, moved, contract, lambda asked: asked.seq >= one.place.seq)
             return
         self._state.put(ADJUSTMENTS, one)
         self._fold_again(holding.key)
@@ -188,12 +189,7 @@ class Differences:
         )
         if entry.into is not None:
             into = f"{holding.account} {entry.into.con_id}"
-            place, row = one.place, self._state.get(ANSWERS, holding.account)
-            base = held_before(row, into, lambda asked: asked.time >= at) or ZERO
-            began = Holding(
-                holding.account, entry.into, base, base, Baseline.SNAPSHOT, asked=place, ended=place
-            )
-            self._move(holding, one, into, fit.before, began)
+            self._move(holding, one, into, fit.before, entry.into, lambda asked: asked.time >= at)
             self._measure_again(into)
         else:
             self._state.put(ADJUSTMENTS, one)
@@ -230,13 +226,14 @@ class Differences:
         one: Adjustment,
         into: str,
         moved: Decimal,
-        began: Holding | None = None,
+        contract: Contract | None,
+        contains: Callable[[Moment], bool],
     ) -> None:
         """Move everything of a contract into another contract or account.
 
-        `began` is the holding of the other one, which was perhaps never seen before.
+        `contract` is the other one, None if nothing tells it; `contains` decides by when an answer was
+        requested whether it contains the move.
         """
-        contract = contract_of(self._state, into, holding) if began is None else began.contract
         if contract is None or leads_to(self._state, into, holding.key.text()):
             return
         account, _, con_id = into.rpartition(" ")
@@ -247,7 +244,7 @@ class Differences:
         )
         target, brought = self._state.get(HOLDINGS, into), scaled(moved, one.ratio or Decimal(1))
         if target is None:
-            target = began or self._begun(key, contract, one, brought)
+            target = self._begun(key, contract, brought, contains)
         else:
             target = replace(target, base=self._base_before(target, one, brought))
         came = settled_of(self._state, into)
@@ -282,18 +279,22 @@ class Differences:
         rows = self._state.find(EXECUTIONS, "contract", holding.key.text())
         return asked is not None and all(is_contained(row, asked, ended or asked) is False for row in rows)
 
-    def _begun(self, key: ContractKey, contract: Contract, one: Adjustment, comes: Decimal) -> Holding:
+    def _begun(
+        self, key: ContractKey, contract: Contract, comes: Decimal, contains: Callable[[Moment], bool]
+    ) -> Holding:
         """Return what was held of a contract without any execution before something was moved into it.
 
-        That is what the last certain answer before it listed, else the newest one less what was moved.
+        That is what the last certain answer before it listed, else the first one less what was moved. Where
+        none was certain yet, the next one tells.
         """
         row = self._state.get(ANSWERS, key.account)
-        base = held_before(row, key.text(), lambda asked: asked.seq >= one.place.seq)
         newest = row.newest if row is not None else None
+        if newest is None:
+            return Holding(key.account, contract, ZERO, ZERO, Baseline.UNCONFIRMED)
+        base = held_before(row, key.text(), contains)
         if base is None:
-            listed = newest.rows.get(key.text(), ZERO) if newest is not None else ZERO
-            base = listed - comes if (listed - comes) * listed > 0 else ZERO
-        asked, ended = (None, None) if newest is None else (newest.asked, newest.ended)
+            base = balance_without(listed_first(row, key.text()), comes)
+        asked, ended = newest.asked, newest.ended
         return Holding(key.account, contract, base, base, Baseline.SNAPSHOT, asked=asked, ended=ended)
 
     def undo(self, seq: int) -> None:

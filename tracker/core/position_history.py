@@ -20,7 +20,7 @@ from tracker.core.lot_changes import second_of
 from tracker.core.model import ZERO, Moment
 from tracker.core.scaling import scaled, unscaled
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
-from tracker.core.untraded import held_before
+from tracker.core.untraded import balance_without, held_before, listed_first
 
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
 _ROUNDED: Final = Decimal("0.0001")
@@ -109,7 +109,9 @@ class PositionHistory:
         if self.is_known:
             self._base = self.base_without(at, quantity)
         else:
-            self._base = held_before(self._answers, self._key, lambda asked: asked.time >= at) or ZERO
+            before = held_before(self._answers, self._key, lambda asked: asked.time >= at)
+            first = listed_first(self._answers, self._key)
+            self._base = balance_without(first, quantity) if before is None else before
         self.is_known = True
         self._step(at, 1, _Effect.ADDS, quantity)
 

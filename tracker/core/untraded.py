@@ -50,3 +50,20 @@ def held_before(
     if first is not None:
         return first.before
     return row.newest.rows.get(contract, ZERO) if listed is None else listed
+
+
+def listed_first(row: CertainAnswers | None, contract: str) -> Decimal:
+    """Return the quantity of the first certain answer; zero where there is none."""
+    if row is None or row.newest is None:
+        return ZERO
+    changes = (one.before for one in row.changes if one.contract == contract)
+    return next(changes, row.newest.rows.get(contract, ZERO))
+
+
+def balance_without(listed: Decimal, comes: Decimal) -> Decimal:
+    """Return the opening balance of which an answer lists so much, with what a move brought.
+
+    Where more came than is listed some of it went again: that makes no position of the other side.
+    """
+    base = listed - comes
+    return base if base * listed > 0 else ZERO

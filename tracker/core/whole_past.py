@@ -51,13 +51,13 @@ class WholePast:
         if holding is None:
             contract = rows[0].execution.contract
             holding = Holding(key.account, contract, base=ZERO, held=ZERO, baseline=Baseline.UNCONFIRMED)
-        elif settled := [one for one in self._entries.adjustments(key) if one.settled]:
-            if holding.baseline is Baseline.SNAPSHOT:
-                # The adjustments hold what the broker listed since; the opening balance stays as it was.
-                return holding
-            return self._certainty.behind_adjustments(rows, holding, settled)
-        elif not rows:
-            return holding  # Everything here was moved in from elsewhere, and taken back.
+        else:
+            settled = [one for one in self._entries.adjustments(key) if one.settled]
+            if settled or not rows:
+                # Adjustments hold what the broker listed since; a confirmed opening balance stays as it was,
+                # also where everything was moved in from elsewhere, and taken back.
+                confirmed = holding.baseline is Baseline.SNAPSHOT
+                return holding if confirmed else self._certainty.behind_adjustments(rows, holding, settled)
         answer = self._state.get(SNAPSHOTS, "last")
         usable = answer is not None and anew and key.text() not in answer.disturbed
         return self._certainty.begin(rows, holding, answer if usable else None)
