@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -261,3 +262,28 @@ def test_only_what_may_change_what_is_held_disturbs_an_answer(name: str) -> None
     story.note(Source.SENT, "positions")
     story.tell(position(listed), push, End(EndOf.POSITIONS, -1))
     assert (story.state.get(SNAPSHOTS, "last") != before) is used
+
+
+@pytest.mark.parametrize("certain", [True, False], ids=["5 were listed", "nothing was certain"])
+def test_correction_of_what_was_missed_doubts_a_silent_answer(*, certain: bool) -> None:
+    """5 were bought two days ago. An answer lists none, then what was never received is corrected to 1.
+
+    That was bought before the answer or after it, or long before, so only the next certain one tells what was
+    held at first: it lists 19.
+    """
+    story = Story(up=certain)
+    if not certain:
+        story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.tell(execution(exec_id(1), 5))
+    if certain:
+        story.sweep(request=901)
+        story.snapshot(position(5))
+    story.lose_link(away=timedelta(days=2))
+    story.sweep(request=902)
+    story.snapshot()
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 5)
+    story.tell(execution(exec_id(2, 2), 1, at=2 * 86400, perm_id=189))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.UNCONFIRMED, 0, 6)
+    story.sweep(request=903)
+    story.snapshot(position(19))
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 13, 19)

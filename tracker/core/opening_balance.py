@@ -64,7 +64,7 @@ def are_behind(rows: Collection[BookedExecution], asked: Moment, ended: Moment) 
 
 def touches_baseline(booked: BookedExecution, holding: Holding) -> bool:
     """Return whether a holding's answer may contain an execution, or the execution that it corrects."""
-    if holding.listed is None or holding.asked is None:
+    if holding.asked is None:
         return False
     ended = holding.ended or holding.asked
     return (
@@ -80,7 +80,7 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
     A pushed correction may correct an execution that was never received, long before it.
     """
     asked, ended = holding.asked, holding.ended or holding.asked
-    if holding.listed is None or asked is None or ended is None:
+    if asked is None or ended is None:
         return False
     for versions in _families(rows):
         if _is_behind(versions, asked, ended):
