@@ -164,13 +164,30 @@ def test_actions_of_two_accounts_stay_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("direction", "quantity", "signed"),
-    [("IN", "100", 100), ("OUT", "100", -100), ("OUT", "-100", -100), ("", "-100", -100)],
+    [
+        *(("IN", "100", 100), ("OUT", "100", -100), ("OUT", "-100", -100), ("", "-100", -100)),
+        ("IN", "-100", -100),
+    ],
 )
 def test_transfer_has_its_direction(tmp_path: Path, direction: str, quantity: str, signed: int) -> None:
+    """What comes in may be a short position."""
     row = STOCK | {"type": "ACATS", "direction": direction, "quantity": quantity, "account": "12345678"}
     (event,) = read(tmp_path, "Transfers", "Transfer", row).events
     assert (event.cause, event.quantity) == ("transferred", Decimal(signed))
     assert event.other_account == "12345678"
+
+
+@pytest.mark.parametrize("direction", ["IN", "OUT"])
+@pytest.mark.parametrize("code", [{}, {"code": "Ca"}], ids=["without codes", "with"])
+def test_cancelled_transfer_is_none(tmp_path: Path, direction: str, code: Mapping[str, str]) -> None:
+    """IBKR lists it a second time in the same direction with the other sign; what came of it later counts."""
+    sign = 1 if direction == "IN" else -1
+    row = STOCK | {"direction": direction, "account": "12345678", "quantity": str(58 * sign)}
+    rows = [row, row | code | {"quantity": str(-58 * sign)}, row | {"quantity": str(60 * sign)}]
+    found = read(tmp_path, "Transfers", "Transfer", *rows)
+    assert [each.quantity for each in found.events] == [60 * sign]
+    alone = read(tmp_path, "Transfers", "Transfer", row | {"code": "Ca", "quantity": str(-58 * sign)})
+    assert [each.quantity for each in alone.events] == [-58 * sign]
 
 
 def test_cash_and_summaries_are_passed_over(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ Transfers into typed events. It decides nothing: the import decides what the eve
 | any other action | `adjusted` | the change |
 | rows of an action that cancel others of it | | what is left |
 | a transfer | `transferred` | the change, and the other account |
+| two transfers in one direction that cancel each other | | nothing |
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _RATIO: Final = re.compile(
 _CASH: Final = "CASH"
 _SUMMARIES: Final = ("SUMMARY", "LOT")
 """Levels of detail whose rows repeat others."""
+_OF_TRANSFER: Final = ("accountId", "conid", "direction", "account")
+"""What a transfer has in common with the row that cancels it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class PositionEvent:
     """The contract that replaces it."""
     other_account: str = ""
     """The account from or to which it was transferred."""
+    unsigned: bool = False
+    """Whether the row gives no sign: of a short position the quantity has the other one."""
     transaction: str = ""
     text: str = ""
     """IBKR's own words."""
@@ -149,7 +154,7 @@ def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
             yield replace(gone[0], becomes=come[0].contract, ratio=ratio)
         elif cause == "split" and len(events) == 1:
             each = _ratio_in(events[0].text)
-            cancels = all("Ca" in row.get("code", "").split(";") for row in parts)
+            cancels = all(map(_is_cancelled, parts))
             yield replace(events[0], ratio=1 / each if each and cancels else each)
         else:
             yield from events
@@ -178,9 +183,33 @@ def _ratio_in(text: str) -> Decimal | None:
 
 
 def _transfers(rows: Sequence[Row]) -> Iterator[PositionEvent]:
+    """Yield the transfers in force: a cancelled one is listed again, in its direction with the other sign."""
+    in_force: list[Row] = []
     for row in rows:
+        before = next((each for each in reversed(in_force) if _cancels(row, each)), None)
+        if before is None:
+            in_force.append(row)
+        else:
+            in_force.remove(before)
+    for row in in_force:
         event = _event(row, "transferred")
-        size = abs(event.quantity)
-        signed = {"IN": size, "OUT": ZERO - size}.get(row.get("direction", "").upper(), event.quantity)
-        at = _moment(row, event.day, goes=signed < 0)
-        yield replace(event, quantity=signed, at=at, other_account=limits.clean_text(row.get("account", "")))
+        goes = row.get("direction", "").upper() == "OUT" and not _is_cancelled(row)
+        # What goes may be written without a sign, and is a long position unless a short one is held.
+        unsigned = goes and event.quantity > 0
+        signed = -event.quantity if unsigned else event.quantity
+        yield replace(
+            event,
+            quantity=signed,
+            at=_moment(row, event.day, goes=signed < 0),
+            other_account=limits.clean_text(row.get("account", "")),
+            unsigned=unsigned,
+        )
+
+
+def _cancels(row: Row, before: Row) -> bool:
+    same = all(row.get(name) == before.get(name) for name in _OF_TRANSFER)
+    return same and number_in(row, "quantity") == -number_in(before, "quantity")
+
+
+def _is_cancelled(row: Row) -> bool:
+    return "Ca" in row.get("code", "").split(";")
