@@ -179,7 +179,7 @@ def test_transfer_has_its_direction(tmp_path: Path, direction: str, quantity: st
 
 @pytest.mark.parametrize("direction", ["IN", "OUT"])
 @pytest.mark.parametrize("code", [{}, {"code": "Ca"}], ids=["without codes", "with"])
-def test_cancelled_transfer_is_none(tmp_path: Path, direction: str, code: Mapping[str, str]) -> None:
+def test_cancelled_transfer_is_none(tmp_path: Path, direction: str, code: dict[str, str]) -> None:
     """IBKR lists it a second time in the same direction with the other sign; what came of it later counts."""
     sign = 1 if direction == "IN" else -1
     row = STOCK | {"direction": direction, "account": "12345678", "quantity": str(58 * sign)}

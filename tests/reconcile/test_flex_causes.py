@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.support.facts import ACCOUNT, BESIDE, START, Story, held, position, q
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.journal_entries import AdjustmentTold, FlexAdjustment, PositionChanged, Undone
 from tracker.core.model import Source
+from tracker.gateway.flex_dates import hours_of
 from tracker.gateway.flex_events import PositionEvent
 from tracker.queries.adjustments import Reason, telling
 from tracker.reconcile.flex_causes import EventPlan, directed
@@ -309,3 +310,103 @@ def test_split_that_a_report_told_behind_two_answers() -> None:
     assert (held(story), quantity(story)) == (10, 10)
     with pytest.raises(CommandError, match="was split 3:2 already"):
         telling(story.state, "NVDA", Reason(split="3:2"))
+
+
+# Transfers
+
+HOUR = timedelta(hours=1)
+
+
+def moved(change: int, at: datetime, **more: Any) -> PositionEvent:
+    return event("transferred", change, day=at.date(), at=at, **more)
+
+
+def test_transfers_of_two_days_count_both() -> None:
+    """IBKR describes them alike; each is in the report of its day, and both are in that of the week."""
+    story = Held(10)
+    first, second = moved(-3, LATER), moved(-4, LATER + timedelta(days=2))
+    for each, left in ((first, 7), (second, 3)):
+        assert len(taken_in(story, each)) == 1
+        assert (held(story), quantity(story)) == (left, left)
+    assert taken_in(story, first, second) == []
+
+
+def test_transfer_that_one_report_dates_to_the_day_only() -> None:
+    """It is the same one, whichever report is imported first."""
+    day = LATER.date()
+    dated = event("transferred", -3, day=day, at=hours_of(day, day)[1])
+    for told in ((dated, moved(-3, LATER)), (moved(-3, LATER), dated)):
+        story = Held(10)
+        assert [len(taken_in(story, each)) for each in told] == [1, 0]
+        assert held(story) == 7
+
+
+def test_transfer_behind_one_that_the_broker_showed() -> None:
+    story = Held(10)
+    story.answer(7)
+    shown_one = moved(-3, START + timedelta(minutes=2))
+    assert len(taken_in(story, shown_one)) == 1
+    assert len(taken_in(story, moved(-4, LATER + timedelta(days=2)), shown_one)) == 1
+    assert (held(story), quantity(story)) == (3, 3)
+
+
+@pytest.mark.parametrize(("before", "left"), [(10, 7), (-10, -7)])
+def test_transfer_out_without_a_sign(before: int, left: int) -> None:
+    """What goes of a short position adds to it."""
+    story = Held(before)
+    found = directed(story.state, moved(-3, LATER, unsigned=True))
+    assert len(taken_in(story, found)) == 1
+    assert (held(story), quantity(story)) == (left, left)
+    assert directed(Story().state, moved(-3, LATER, unsigned=True)).quantity == -3
+
+
+def test_transfer_counts_before_what_was_sold_behind_it() -> None:
+    """4 came while nobody looked, then 2 were sold of these and the alert's 1, which was no short: 5 bought
+    later are all its own.
+    """
+    story = Held(1)
+    story.now += 2 * HOUR
+    story.trade(-2)
+    story.now += timedelta(minutes=1)
+    story.trade(5)
+    assert (held(story), quantity(story)) == (4, 4)
+    for _ in range(2):
+        story.answer(8)
+    came = moved(4, START + HOUR)
+    assert len(taken_in(story, came)) == 1
+    assert (held(story), quantity(story)) == (8, 5)
+    assert taken_in(story, came) == []
+
+
+def test_transfer_of_a_day_is_the_cause_of_what_the_broker_showed() -> None:
+    """Without a time it is not known what was sold behind it."""
+    story = Held(10)
+    story.now += 2 * HOUR
+    story.trade(-2)
+    story.answer(5)
+    day = START.date()
+    assert len(taken_in(story, event("transferred", -3, day=day, at=hours_of(day, day)[1]))) == 1
+    assert story.adjustments[-1].held == 5
+
+
+def test_split_of_which_a_purchase_fits_the_ratio_by_chance() -> None:
+    """2 became 4, 3 were bought and 3 came: 10 are 2 for 1 of 5, which were never held before a split."""
+    story = Held(2)
+    story.now += 2 * HOUR
+    story.trade(3)
+    story.answer(10)
+    (change,) = taken_in(story, event("split", 2, ratio=Decimal(2), day=START.date(), at=START + HOUR))
+    assert isinstance(change, PositionChanged)
+    assert (held(story), quantity(story)) == (10, 7)
+
+
+def test_change_that_a_split_explains_by_now_is_explained_once() -> None:
+    """The split counts at its time, since a later change was settled too; imported again it is known."""
+    story = Held(2)
+    for listed in (6, 6, 7, 7):
+        story.answer(listed)
+    split = event("split", 4, ratio=Decimal(3), day=START.date(), at=START + timedelta(seconds=92))
+    assert len(taken_in(story, split)) == 1
+    assert len(taken_in(story, moved(1, story.now))) == 1
+    assert taken_in(story, split) == []
+    assert (held(story), quantity(story)) == (7, 6)

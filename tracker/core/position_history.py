@@ -52,12 +52,12 @@ class Fit(NamedTuple):
 
 
 class PositionHistory:
-    """Hold the entries of one contract, `key` as `ContractKey.text`.
+    """Hold the entries of one contract, `key` as `ContractKey.text`, except the adjustment `without`.
 
     Entries that are not in the state can be added, to compare them before they are journalled.
     """
 
-    def __init__(self, state: LedgerState, key: str) -> None:
+    def __init__(self, state: LedgerState, key: str, *, without: Adjustment | None = None) -> None:
         holding = state.get(HOLDINGS, key)
         self.is_known = holding is not None
         """Whether the contract was ever traded, or anything was moved into it."""
@@ -79,7 +79,7 @@ class PositionHistory:
                 at, seq = second_of(gone.moment.time), gone.moment.seq
                 self._steps.append(_Step(at, seq, 1, _Effect.SETS, ZERO))
         for one in sorted(state.find(ADJUSTMENTS, "contract", key), key=lambda one: one.seq):
-            if not one.undone:
+            if not one.undone and one != without:
                 self._steps += _steps_of(one)
         self._steps.sort(key=_in_order)
 

@@ -4,7 +4,7 @@ Owns which events of a report are journalled, and how.
 
 | the event | what is journalled |
 |---|---|
-| the broker's answer shows exactly that change, and it has no cause yet | the cause of that difference |
+| the broker's answer shows exactly that change, no trade between, and it has no cause yet | its cause |
 | the same, where it was settled as a change of unknown cause within `NEAR` of the event's day | its cause |
 | another one that fits what was held at its time, and is not known | the change, at its time |
 | any other | nothing |
@@ -27,10 +27,13 @@ from tracker.core.differences import leads_to, settled_of
 from tracker.core.journal_entries import FlexAdjustment, PositionChanged
 from tracker.core.position_history import PositionHistory
 from tracker.core.scaling import is_same_ratio, scaled
-from tracker.core.state import ADJUSTMENTS, DIFFERENCES, HOLDINGS, POSITIONS, LedgerState
+from tracker.core.state import ADJUSTMENTS, DIFFERENCES, EXECUTIONS, HOLDINGS, POSITIONS, LedgerState
+from tracker.gateway.flex_dates import hours_of
 from tracker.gateway.flex_events import PositionEvent
 
 NEAR: Final = timedelta(days=5)
+_SECOND: Final = timedelta(seconds=1)
+"""How much before its time an action counts."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 IN_PLACE: Final = (SPLIT, TRANSFERRED, ADJUSTED)
 """The causes that are never also among the trades."""
@@ -147,7 +150,34 @@ def _is_same(row: Adjustment, event: PositionEvent) -> bool:
     if event.ratio is not None:
         # At any time: a split that counts twice would be worse than one that is left out.
         return is_same_ratio(row.ratio, event.ratio) and row.place.time >= event.at - NEAR
-    return row.note == _text(event) and abs(row.place.time - event.at) <= NEAR
+    return row.note == _text(event) and _is_at(row, event.day, event.at)
+
+
+def _is_at(row: Adjustment, day: date | None, at: datetime) -> bool:
+    """Return whether an adjustment may be one of that moment, which is known to the day where the report has
+    no time: IBKR describes all transfers of a contract alike.
+    """
+    begins, ends = (at, at) if day is None else hours_of(day, day)
+    placed = row.place.time
+    if row.place.seq != row.seq:  # It is at an answer, which contains the event.
+        return begins - _SECOND <= placed and abs(placed - at) <= NEAR
+    if any(abs(one - bound) <= _SECOND for one in (placed, at) for bound in (begins, ends)):
+        return begins - _SECOND <= placed <= ends
+    return placed == at
+
+
+def _counts_at_its_time(state: LedgerState, event: PositionEvent, shown: Difference) -> bool:
+    """Return whether what was traded between an event and the answer that shows it closes something else if
+    the event is before it.
+    """
+    if event.at is None or event.ratio is not None or event.day is None:
+        return False
+    if any(abs(event.at - bound) <= _SECOND for bound in hours_of(event.day, event.day)):
+        return False  # The report says only the day.
+    rows = state.find(EXECUTIONS, "contract", _key(event))
+    between = (event.at < row.moment.time <= shown.place.time for row in rows if row.counted)
+    past = PositionHistory(state, _key(event))
+    return any(between) and past.fit(event.at, event.quantity) is not None
 
 
 # Which contract became the other one
@@ -156,8 +186,13 @@ def _is_same(row: Adjustment, event: PositionEvent) -> bool:
 def directed(state: LedgerState, event: PositionEvent) -> PositionEvent:
     """Return an event in the direction that fits the journal.
 
-    Of a short position the report adds to the contract that goes, and takes from the one that comes.
+    Of a short position the report adds to the contract that goes, and takes from the one that comes. The same
+    holds for a short position that is transferred out.
     """
+    if event.unsigned:
+        past = PositionHistory(state, _key(event))
+        short = past.is_known and event.at is not None and past.held_at(event.at) <= 0
+        return replace(event, quantity=-event.quantity) if short else event
     fitting = (one for one in _readings(event) if _before(state, one) == -one.quantity)
     return next(fitting, event)
 
@@ -201,7 +236,7 @@ def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdju
     if waiting is not None and into and waiting.amount == event.quantity and not waiting.listed:
         yield FlexAdjustment(key, event.cause, str(event.ratio), text, into)
         return
-    if waiting is not None and _fits(event, waiting):
+    if waiting is not None and _fits(event, waiting) and not _counts_at_its_time(state, event, waiting):
         ratio = str(event.ratio) if event.ratio is not None and event.becomes is None else ""
         yield FlexAdjustment(key, event.cause, ratio, text)
     if event.becomes is None or event.ratio is None:
@@ -258,14 +293,15 @@ def _unexplained(state: LedgerState, key: str, day: date | None) -> Difference |
     settled = settled_of(state, key)
     if settled is None or day is None or abs(settled.place.time.date() - day) > NEAR:
         return None
-    return settled.as_difference
+    seen = settled.as_difference
+    before = PositionHistory(state, key, without=settled).held_behind(settled.place)
+    # What became known since may explain it, at least in part.
+    return seen if seen.listed - before == seen.amount else None
 
 
 def _fits(event: PositionEvent, waiting: Difference) -> bool:
     """Return whether an event explains exactly the change that the broker's answer showed."""
     ours: Decimal = waiting.listed - waiting.amount
-    if event.becomes is not None:
-        return waiting.amount == event.quantity
-    if event.ratio is not None:
-        return waiting.listed == scaled(ours, event.ratio)
-    return waiting.amount == event.quantity
+    ratio = event.ratio if event.becomes is None else None
+    # What was traded behind a split may happen to fit its ratio.
+    return waiting.amount == event.quantity and (ratio is None or waiting.listed == scaled(ours, ratio))
