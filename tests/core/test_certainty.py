@@ -460,3 +460,23 @@ def test_lost_link_to_broker_forgets_the_answers_since() -> None:
     known = story.state.get(ANSWERS, ACCOUNT)
     assert known is not None
     assert [one.rows.get(f"{ACCOUNT} {NVDA.con_id}") for one in known.all] == [5, 4, None]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_day_that_ends_while_a_fill_waits_for_its_sweep(*, killed: bool) -> None:
+    """5 were listed, then a sweep that did not end brought a sale of 9. The day ended after both."""
+    story = Story()
+    story.snapshot(position(5))
+    story.now += timedelta(seconds=30)
+    story.note(Source.SENT, "executions", "901", ACCOUNT)
+    story.tell(execution(exec_id(1), -9, at=20, request_id=901))
+    if not killed:
+        story.note(Source.LINK, "timeout", "executions", "901")
+        story.note(Source.LINK, "down", "lost")
+    story.restart()
+    story.session += 1
+    story.now += timedelta(days=1)
+    story.note(Source.LINK, "up", ACCOUNT, "176")
+    story.note(Source.SENT, "positions")
+    story.tell(position(-9), POSITIONS_END)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 5, -4)

@@ -247,12 +247,15 @@ class Certainty:
     ) -> bool:
         """Return whether each day between an answer and the first execution is proven.
 
-        One that is proven only after the opening balance was taken from `began` brings no older answer back.
+        A day that ended when both were known says nothing of the hours between them. One that is proven only
+        after the opening balance was taken from `began` brings no older answer back.
         """
         first, last = sorted((self._day(answer.asked.time), min(self._day(row.moment.time) for row in rows)))
+        both = max(answer.ended.seq, min(row.seq for row in rows))
         taken = began.ended.seq if began is not None and began.asked.seq > answer.asked.seq else None
         return not any(
             first <= gap.day <= last
+            and gap.opened.seq <= both
             and gap.closed_how != GapEnd.CLOCK
             and (
                 gap.closed_how in ("", GapEnd.PERSON.value) or (taken is not None and gap.closed_seq > taken)

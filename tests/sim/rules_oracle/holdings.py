@@ -122,9 +122,6 @@ class Holdings:
             asked = self._over(event.connection, event.account)
             if asked is not None:
                 self._quiet[event.connection, event.account] = asked
-        elif isinstance(event, DaysUnproven):
-            for fact in [one for each in self._arriving.values() for one in each]:
-                self._openings.waited(fact)
         elif isinstance(event, Started):
             self._lags = 0
         elif isinstance(event, Connected):

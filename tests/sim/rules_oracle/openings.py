@@ -72,11 +72,6 @@ class Openings:
         self._found.clear()
         self._unproven_once[holding] = self._unproven_once.get(holding, frozenset()) | self.unproven
 
-    def waited(self, fact: Fact) -> None:
-        """Take in that a day ended while an execution waited for the end of its sweep, which did not come."""
-        self._found.clear()
-        self._unproven_then[fact.key] = self.unproven
-
     def booked(self, fact: Fact) -> None:
         self._found.clear()
         self._epochs[fact.key] = self.gaps
