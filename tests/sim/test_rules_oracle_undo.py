@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.sim.rules_oracle import facts as f
-from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, STK, A, B, D, Day, alert, seen, shows
+from tests.support.oracle_day import ACC, ACC2, C95, C100, NOON, OTHER, STK, A, B, D, Day, alert, seen, shows
 
 
 def test_undone_assignment_goes_to_the_successor() -> None:
@@ -254,3 +254,24 @@ def test_last_close_of_several_is_shown_once_the_rest_is_given_away(at: int) -> 
     shown = day.right().alert(A)
     assert isinstance(there, f.Executed)
     assert (shown.avg_price, shown.closed_at) == (Decimal(5), there.time)
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_late_fill_doubts_no_opening_that_a_word_came_after(*, undone: bool) -> None:
+    """13 are listed with 6 that were bought, so 7 were held; then 14, and a person takes that for right.
+
+    A sweep brings 1 that was bought by then: it explains the 14, and whether it is in the 13 as well tells
+    nothing. That matters only once the word is taken back.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    day.fill(STK, 6)
+    day.answer({STK: 13, OTHER: 1})
+    day.wait(60)
+    day.answer({STK: 14, OTHER: 1}, sweep=False)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None))
+    day.fill(STK, 1, at=-65, live=False)
+    if undone:
+        day.add(f.AdjustmentUndone(day.now, ACC, 7))
+    right = day.right()
+    assert seen(right.openings[ACC, 7].quantity, right.openings[ACC, 7].confirmed) == (7, not undone)
+    assert right.positions[ACC, 7] == 14

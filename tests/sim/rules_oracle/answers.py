@@ -51,21 +51,6 @@ class Heard:
     """What the versions of an execution have in common -> the first that came and could not be read, its
     number among all that arrived, and whether it was pushed."""
 
-    until: int | None = None
-    """What came unreadable, or not at all, is asked for up to here, as a count of what arrived; None where
-    it always is."""
-
-    def is_heard_too_late(self, fact: Fact) -> bool:
-        """Return whether an execution had come unreadable, or not at all, and was read behind an adjustment.
-
-        Of one that never came only a correction did.
-        """
-        first = next(iter(fact.versions))
-        return self.is_late(fact, first) and (first > 1 or self.came_unread(fact, first))
-
-    def is_late(self, fact: Fact, version: int) -> bool:
-        return self.until is not None and fact.arrived[version] > self.until
-
     def came_unread(self, fact: Fact, version: int) -> bool:
         """Return whether a version, or one before it, had come unreadable."""
         first, number, _ = self.unread.get(fact.root, (version + 1, 0, False))
@@ -141,7 +126,6 @@ class Answer:
             version
             for version, event in fact.versions.items()
             if fact.arrived[version] > self.asked
-            and not (heard.is_late(fact, version) and heard.came_unread(fact, version))
             and (
                 fact.arrived[version] < self.ended if event.live else not self._is_later(fact, version, heard)
             )

@@ -7,6 +7,7 @@ sweeps are lists that `holdings` fills.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -96,7 +97,7 @@ class Openings:
         """Return the opening balance; `moved` is what came from other accounts and contracts.
 
         `adjusted` counts what had arrived by the first adjustment in force: from there on the broker's word
-        counts, and what had come unreadable, or not at all, puts nothing before it in doubt if read later.
+        counts, and what comes later puts no balance in doubt that was certain by then.
         """
         counted = len(self._answers), len(self._heard.sweeps)
         asked_by = (holding, tuple(moved), adjusted, tuple(scaled), *counted)
@@ -114,13 +115,33 @@ class Openings:
     ) -> Opening:
         if holding in self._told:
             return Opening(self._told[holding], True)
-        self._heard.until = adjusted
-        facts = [
-            fact
-            for fact in self._facts
-            if fact.order.holding == holding and not self._heard.is_heard_too_late(fact)
-        ]
+        facts = [fact for fact in self._facts if fact.order.holding == holding]
         usable = [one for one in self._answers if one.certain_of(holding)]
+        if adjusted is not None:
+            by_then = [fact for fact in (_as_of(each, adjusted) for each in facts) if fact.versions]
+            known = [one for one in usable if one.ended <= adjusted]
+            if (found := self._certain(known, holding, by_then, moved, scaled)) is not None:
+                return found
+        found = self._certain(usable, holding, facts, moved, scaled)
+        if found is not None:
+            return found
+        # No later answer is compared with what an uncertain one told, so the newest word counts. What one
+        # lacks it says nothing of.
+        told = [one for one in self._answers if holding in one.held and holding not in one.disturbed]
+        if told:
+            one = next((one for one in reversed(told) if self._is_swept(one, holding[0])), told[-1])
+            return Opening(self._first_held(one, holding, facts, moved, scaled), False, one.number)
+        return Opening(ZERO, False)
+
+    def _certain(
+        self,
+        usable: Sequence[Answer],
+        holding: AccountContract,
+        facts: Sequence[Fact],
+        moved: Sequence[MovedIn],
+        scaled: Sequence[Scaled],
+    ) -> Opening | None:
+        """Return what the last certain answer before all of these tells, else the first one behind some."""
         before = [one for one in usable if self._is_before(one, facts, moved)]
         if before:
             last = before[-1]
@@ -132,13 +153,7 @@ class Openings:
                 # It may have been sold, or have expired, on a day of which nothing is known.
                 return Opening(ZERO, True, one.number)
             return Opening(self._first_held(one, holding, facts, moved, scaled), True, one.number)
-        # No later answer is compared with what an uncertain one told, so the newest word counts. What one
-        # lacks it says nothing of.
-        told = [one for one in self._answers if holding in one.held and holding not in one.disturbed]
-        if told:
-            one = next((one for one in reversed(told) if self._is_swept(one, holding[0])), told[-1])
-            return Opening(self._first_held(one, holding, facts, moved, scaled), False, one.number)
-        return Opening(ZERO, False)
+        return None
 
     def _is_swept(self, answer: Answer, account: str) -> bool:
         """Return whether a sweep of its link is over; it may list executions that only a sweep brings."""
@@ -208,3 +223,9 @@ class Openings:
         first, last = sorted(each.astimezone(NEW_YORK).date() for each in times)
         unproven = self.unproven | self._unproven_once.get(fact.order.holding, frozenset())
         return not any(first <= day <= last for day in unproven & then)
+
+
+def _as_of(fact: Fact, arrived: int) -> Fact:
+    """Return an execution with the versions that were among so many arrivals."""
+    versions = {version: told for version, told in fact.versions.items() if fact.arrived[version] <= arrived}
+    return replace(fact, versions=versions)
