@@ -219,6 +219,17 @@ def test_filled_order_that_lost_a_fill_keeps_its_size() -> None:
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
 
 
+def test_filled_order_that_lost_a_fill_before_its_size_was_told() -> None:
+    """Only the completed order says what it filled: 42, and 40 once 2 of these are void."""
+    story = Story()
+    story.sweep(execution(exec_id(1), 40, request_id=900), execution(exec_id(2), 2, request_id=900))
+    story.tell(completed(filled=42))
+    story.tell(replace(void(2, 2), time=execution(exec_id(2), 2).time))
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
+    story.tell(completed(filled=40))
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("FILLED", 0)
+
+
 def test_completed_combo_keeps_its_size() -> None:
     """What its legs filled at most says little of the combo."""
     story = Story()

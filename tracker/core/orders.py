@@ -164,10 +164,17 @@ class Orders:
         self._heard(key)
         name = broker_order_text(key)
         before = self._state.get(ORDERS, name) or OrderState(key)
-        total = _total_of(status) or before.total
+        size = _total_of(status)
         self._put(
             before,
-            replace(before, total=total, status=status.status, broker_filled=status.filled, ended=False),
+            replace(
+                before,
+                total=size or before.total,
+                status=status.status,
+                broker_filled=status.filled,
+                ended=False,
+                unsized=before.unsized and not size,
+            ),
         )
         # A combo's filled counts combos, and an order of an FA group spans accounts.
         if before.account and before.con_id and not before.legs:
@@ -190,6 +197,7 @@ class Orders:
                 status=order.status or before.status,
                 legs=order.legs or before.legs,
                 ended=False,
+                unsized=before.unsized and not order.total,
             ),
         )
 
@@ -207,10 +215,17 @@ class Orders:
         legs = order.legs or before.legs
         single = f"{account} {con_id} {broker_order_text(key)}" if account and con_id and not legs else ""
         whole = order.filled or None if order.status == "Filled" else None
-        total = before.total or order.total or whole
-        if whole is not None and before.total is not None and self._was_changed(single, before.total, whole):
+        size = (None if before.unsized else before.total) or order.total
+        total = size or whole or before.total
+        if whole is not None and size and self._was_changed(single, size, whole):
             total = whole
-        self._put(before, OrderState(key, account, con_id, total, order.status, filled, legs, completed=True))
+        unsized = bool(total) and not size
+        self._put(
+            before,
+            OrderState(
+                key, account, con_id, total, order.status, filled, legs, completed=True, unsized=unsized
+            ),
+        )
         if single:
             self._compare(single, order.filled)
 
