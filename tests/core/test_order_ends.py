@@ -210,6 +210,46 @@ def test_size_that_was_changed_unheard(size: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "ended",
+    [
+        status("Cancelled", 10, 4),
+        status("ApiCancelled", 10, 4),
+        completed("Cancelled", filled=None, total=14),
+    ],
+    ids=["cancelled", "cancelled by the API", "listed as completed"],
+)
+def test_order_that_was_enlarged_unheard_and_cancelled(ended: BrokerFact) -> None:
+    """All of 10 are filled; while nobody listens 4 more are ordered, and the order is cancelled then."""
+    story = partly_filled()
+    story.tell(execution(exec_id(2), 6, at=1))
+    assert news(story)["status"] == "FILLED"
+    story.tell(ended)
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
+
+
+def test_cancelled_order_that_reports_less_keeps_its_size() -> None:
+    """What a cancelled order reports as left is unreliable: 4 of 10 stay a part."""
+    story = partly_filled()
+    story.tell(status("Cancelled", 4, 0))
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [completed(filled=None), replace(status("Filled", 0, 0), filled=None)],
+    ids=["completed", "status"],
+)
+def test_filled_order_of_unreadable_size(ended: BrokerFact) -> None:
+    """Its size is what was filled; a part of that is void later, and then it is not whole."""
+    story = Story()
+    story.sweep(execution(exec_id(1), 6, request_id=900), execution(exec_id(2), 4, at=1, request_id=900))
+    story.tell(ended)
+    assert (news(story)["status"], news(story)["remaining_qty"]) == ("FILLED", 0)
+    story.tell(replace(void(2, 4), time=execution(exec_id(2), 4, at=1).time))
+    assert (news(story)["status"], news(story)["filled_qty"]) == ("PARTIALLY_FILLED", 6)
+
+
 def test_filled_order_that_lost_a_fill_keeps_its_size() -> None:
     """All of 10 were filled, 6 of them are void: 4 of 10 is no whole order."""
     story = partly_filled()

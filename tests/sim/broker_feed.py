@@ -50,8 +50,8 @@ _STATUSES: Final = frozenset(
 )
 _TOTAL: Final = 14
 """Where an open order (5) says its size."""
-_COMPLETED_PERM, _COMPLETED_STATUS, _COMPLETED_FILLED = 23, -24, -14
-"""Where a completed order (101) says which it is, and how it ended, behind what a combo has more."""
+_COMPLETED_TOTAL, _COMPLETED_PERM, _COMPLETED_STATUS, _COMPLETED_FILLED = 13, 23, -24, -14
+"""Where a completed order (101) says its size, its permId, and how it ended, behind what a combo has more."""
 
 
 class BrokerFeed:
@@ -171,7 +171,11 @@ class BrokerFeed:
             perm = int(fields[_COMPLETED_PERM])
             self._tell(
                 facts.CompletedOrderTold(
-                    at, perm, fields[_COMPLETED_STATUS], Decimal(fields[_COMPLETED_FILLED])
+                    at,
+                    perm,
+                    fields[_COMPLETED_STATUS],
+                    Decimal(fields[_COMPLETED_FILLED]),
+                    Decimal(fields[_COMPLETED_TOTAL]) or None,
                 )
             )
             return

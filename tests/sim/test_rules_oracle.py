@@ -88,6 +88,27 @@ def test_completed_order_says_a_size_that_was_changed_unheard() -> None:
     assert next(iter(day.right().orders.values())).status == "PARTIALLY_FILLED"
 
 
+@pytest.mark.parametrize("how", ["status", "completed"])
+def test_order_enlarged_unheard_and_cancelled_is_no_whole_one(how: str) -> None:
+    """Rule 5.2: all of 10 were filled, and 4 more were ordered before it was cancelled."""
+    day = Day()
+    day.add(f.OrderTold(day.now, Decimal(10), perm_id=9))
+    day.fill(C95, 10, perm=9)
+    if how == "status":
+        day.add(f.StatusTold(day.now, "Cancelled", Decimal(10), Decimal(4), perm_id=9))
+    else:
+        day.add(f.CompletedOrderTold(day.now, 9, "Cancelled", Decimal(0), Decimal(14)))
+    order = next(iter(day.right().orders.values()))
+    assert seen(order.status, order.remaining) == ("PARTIALLY_FILLED", 0)
+
+
+def test_completed_order_of_unreadable_quantity_is_what_was_filled() -> None:
+    day = Day()
+    day.fill(C95, 10, perm=9, live=False)
+    day.add(f.CompletedOrderTold(day.now, 9, "Filled"))
+    assert next(iter(day.right().orders.values())).status == "FILLED"
+
+
 def test_what_filled_before_our_first_day_does_not_work() -> None:
     """What is left of an order is the broker's word, which counts earlier days too."""
     day = Day()

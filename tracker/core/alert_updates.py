@@ -29,7 +29,7 @@ from tracker.core.model import (
     Totals,
     Value,
 )
-from tracker.core.order_sizes import order_total, over_accounts, remaining
+from tracker.core.order_sizes import order_total, over_accounts, remaining, unsaid_size
 from tracker.core.state import (
     ADJUSTMENTS,
     ALERTS,
@@ -247,6 +247,7 @@ def _last_order_update(
     order = state.get(ORDERS, broker_order_text(key)) if key is not None else None
     total = order_total(order, booked)
     filled, whole = totals.filled, over_accounts(state, order, booked, totals)
+    total = unsaid_size(order, whole) if total is None else total
     return {
         "order_id": str(execution.order_id if execution.order_id > 0 else execution.perm_id),
         "status": "FILLED" if total is not None and whole.filled == total else "PARTIALLY_FILLED",

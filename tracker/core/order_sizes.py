@@ -31,6 +31,15 @@ def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | 
     return order.total * abs(ratios[0]) if ratios else None
 
 
+def unsaid_size(order: OrderState | None, totals: Totals) -> Decimal | None:
+    """Return the size of a filled order of which no message says a number, which is what was filled; None for
+    any other one.
+    """
+    if order is None or order.status != "Filled" or order.total is not None or order.legs:
+        return None
+    return max(totals.most, totals.filled)
+
+
 def over_accounts(
     state: LedgerState, order: OrderState | None, booked: BookedExecution, totals: Totals
 ) -> Totals:

@@ -164,7 +164,7 @@ class Orders:
         self._heard(key)
         name = broker_order_text(key)
         before = self._state.get(ORDERS, name) or OrderState(key)
-        size = _total_of(status)
+        size = _total_of(status, before.total)
         self._put(
             before,
             replace(
@@ -215,7 +215,7 @@ class Orders:
         legs = order.legs or before.legs
         single = f"{account} {con_id} {broker_order_text(key)}" if account and con_id and not legs else ""
         whole = order.filled or None if order.status == "Filled" else None
-        size = (None if before.unsized else before.total) or order.total
+        size = order.total or (None if before.unsized else before.total)
         total = size or whole or before.total
         if whole is not None and size and self._was_changed(single, size, whole):
             total = whole
@@ -352,10 +352,15 @@ def _with_fee(totals: Totals, fee: CommissionReport) -> Totals:
     )
 
 
-def _total_of(status: OrderStatus) -> Decimal | None:
-    """Return an order's size; a cancelled or inactive order reports an unreliable remaining quantity."""
-    if status.status not in ("PreSubmitted", "Submitted", "Filled"):
-        return None
+def _total_of(status: OrderStatus, known: Decimal | None) -> Decimal | None:
+    """Return an order's size; an inactive order reports an unreliable remaining quantity.
+
+    So does a cancelled one, but what it reports beyond the known size was ordered since.
+    """
     if status.filled is None or status.remaining is None:
         return None
-    return status.filled + status.remaining or None
+    whole = status.filled + status.remaining
+    if status.status in ("PreSubmitted", "Submitted", "Filled"):
+        return whole or None
+    larger = known is not None and whole > known
+    return whole if larger and status.status in ("Cancelled", "ApiCancelled") else None

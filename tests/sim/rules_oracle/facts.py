@@ -384,6 +384,8 @@ class CompletedOrderTold:
     perm_id: int
     status: str
     filled: Decimal | None = None
+    total: Decimal | None = None
+    """Its size, which the broker leaves out where it is filled."""
 
 
 Event = (

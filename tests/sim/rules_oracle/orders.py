@@ -80,6 +80,13 @@ class _Told:
         filled = sum((quantity for _, quantity in fills.values()), ZERO)
         self.most[order] = max(filled, self.most.get(order, ZERO))
 
+    def ordered(self, whole: Decimal) -> None:
+        """A cancelled order that says more than was known of its size was enlarged unheard."""
+        if self.total is not None:
+            self.total = max(self.total, whole)
+        elif self.size is not None:
+            self.size = max(self.size, whole)
+
 
 class Orders:
     """Follow what is told of orders, by permId, else by client and orderId.
@@ -105,9 +112,12 @@ class Orders:
             told.counted, told.missing, told.lowered = event.filled, False, False
             if event.status in _SIZED:
                 told.size = event.filled + event.remaining or told.size
+            elif event.status in _OVER:
+                told.ordered(event.filled + event.remaining)
         elif isinstance(event, CompletedOrderTold):
             told = self._of(event.perm_id, 0, 0)
             told.completed, told.completed_status = event.filled, event.status
+            told.total = event.total or told.total
         elif isinstance(event, OpenOrdersAsked):
             self._heard_since = set()
         elif isinstance(event, OpenOrdersAnswered):
@@ -183,4 +193,4 @@ class Orders:
             return whole * ratio
         if told.status == "Filled":
             return told.filled * ratio
-        return None
+        return most if told.completed_status == "Filled" else None
