@@ -24,12 +24,12 @@ class LedgerMemory:
 
     def keep(self) -> None:
         """Copy the memory as it is now."""
-        self._kept = [_copied(vars(part)) for part in self._parts]
+        self._kept = [_copies(vars(part)) for part in self._parts]
 
     def put_back(self) -> None:
         """Restore the memory from the last copy."""
         for part, kept in zip(self._parts, self._kept, strict=True):
-            vars(part).update(_copied(kept))
+            vars(part).update(_copies(kept))
 
 
 def _parts_of(ledger: object, rows: object) -> list[object]:
@@ -43,6 +43,13 @@ def _parts_of(ledger: object, rows: object) -> list[object]:
     return parts
 
 
+def _copies(values: dict[Any, Any]) -> dict[Any, Any]:
+    return {
+        key: _copied(each) if _may_change(type(each)) else each  # type: ignore[arg-type]  # as below
+        for key, each in values.items()
+    }
+
+
 def _copied(value: Any) -> Any:
     """Copy a value that can change; rows, texts and numbers never do."""
     if not _may_change(type(value)):  # type: ignore[arg-type]  # every class can be hashed
@@ -50,9 +57,9 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         # A mapping of another kind (a defaultdict) keeps its kind.
         twin = value.copy()
-        # Every step copies all of them, and few of the large ones hold values that can change.
-        if any(map(_may_change, {*map(type, value.values())})):
-            twin.update((key, _copied(each)) for key, each in value.items())
+        # Every step copies all of them; most are empty, and few large ones hold values that can change.
+        if value and any(map(_may_change, {*map(type, value.values())})):
+            twin.update(_copies(value))
         return twin
     if isinstance(value, list):
         return [_copied(each) for each in value]
