@@ -213,8 +213,8 @@ class FrameDecider:
         events = self.ledger.settle(frames[-1])
         self._found = None
         advance(frames[-1].seq)
-        self._before_commit(len(frames))
         self._keep_events(events, frames[-1])
+        self._before_commit(len(frames))
         return events
 
     def _keep_events(self, events: Sequence[TrackerEvent], frame: Frame) -> None:
