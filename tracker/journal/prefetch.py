@@ -59,6 +59,8 @@ def row_keys(messages: Sequence[Sequence[str]]) -> RowKeys:
 
 def look_up(state: JournalState, messages: Sequence[Sequence[str]]) -> None:
     """Find out with one query which of the rows that many messages will ask for do not exist."""
+    if len(messages) < _MANY:
+        return
     keys = row_keys(messages)
     if len(keys.exec_ids) < _MANY:
         return

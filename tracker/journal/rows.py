@@ -83,14 +83,13 @@ class JournalState:
     def flush(self) -> None:
         """Write all changed rows into the open transaction."""
         for kept in self._tables.values():
-            kept.write(self._db)
+            if kept.changed:
+                kept.write(self._db)
 
     def committed(self) -> None:
-        """Clear decoded rows beyond the limit; all of them are in the file now."""
+        """Clear what is kept in memory beyond the limits; all rows are in the file now."""
         for kept in self._tables.values():
-            if kept.size > _CACHED_ROWS:
-                kept.forget()
-            kept.bound_absent()
+            kept.bound()
 
     def forget(self) -> None:
         """Drop the changes of a failed step."""
@@ -156,6 +155,8 @@ class _Rows:
         """Key -> the previous row, for rows that were put since an index was last used."""
         self._missing: set[str] = set()
         """Keys that are neither here nor in the file."""
+        self._empty: bool | None = None
+        """Whether the file has no row of this table, nor is one put; None before it was asked."""
         self._there: set[str] = set()
         """Keys that the last lookup of many found in the file; no row is ever removed."""
         self._parts = RowParts(table.parts, table.name) if table.parts is not None else None
@@ -178,11 +179,6 @@ class _Rows:
         self._upsert = _upsert(table)
         self._decode = msgspec.json.Decoder(table.row).decode
 
-    @property
-    def size(self) -> int:
-        """The size of the largest cache of this table."""
-        return max(len(self.rows), sum([len(index.complete) for index in self._indexes.values()]))
-
     def put(self, row: Any) -> None:
         """Put a changed row."""
         key = self._key(row)
@@ -192,6 +188,7 @@ class _Rows:
         rows[key] = row
         self.changed[key] = None
         self._missing.discard(key)
+        self._empty = False
 
     def _place(self) -> None:
         """Update the indexes for the rows that were put since then."""
@@ -229,7 +226,7 @@ class _Rows:
         if value not in index.complete:
             self._make_room(db)
             keys = index.keys.setdefault(value, {})
-            for key, *body in select(db, self._by_index[name], (value,)):
+            for key, *body in self._select(db, self._by_index[name], value):
                 # The rows that were put since then are not in the indexes yet.
                 if key not in self._values or self._values[key][index.column] == value:
                     self.load(key, *body)
@@ -253,7 +250,7 @@ class _Rows:
         if key in self._missing:
             return None
         self._make_room(db)
-        found = select(db, self._by_key, (key,))
+        found = self._select(db, self._by_key, key)
         if found:
             return self.load(key, *found[0])
         self._missing.add(key)
@@ -265,10 +262,16 @@ class _Rows:
             return True
         if key in self._missing:
             return False
-        there = bool(select(db, self._by_key, (key,)))
+        there = bool(self._select(db, self._by_key, key))
         if not there:
             self._missing.add(key)
         return there
+
+    def _select(self, db: sqlite3.Connection, query: str, value: str) -> list[Any]:
+        """Ask the file; a table without rows is asked once, since nobody else adds any."""
+        if self._empty is None:
+            self._empty = not select(db, f"SELECT 1 FROM {self._name} LIMIT 1")
+        return [] if self._empty else select(db, query, (value,))
 
     def look_up(self, db: sqlite3.Connection, values: Collection[str], column: str) -> None:
         """Find out which of these keys or index values have no row, here or in the file."""
@@ -325,11 +328,19 @@ class _Rows:
             self.write(db)
             self.forget()
 
-    def bound_absent(self) -> None:
-        """Clear the known absent keys, or the absent values of an index, if there are very many."""
-        for absent in (self._missing, *(index.empty for index in self._indexes.values())):
-            if len(absent) > _ABSENT_KEPT:
-                absent.clear()
+    def bound(self) -> None:
+        """Clear the decoded rows, the known absent keys, or the absent values of an index, if there are very
+        many.
+        """
+        if len(self._missing) > _ABSENT_KEPT:
+            self._missing.clear()
+        found = 0
+        for index in self._indexes.values():
+            found += len(index.complete)
+            if len(index.empty) > _ABSENT_KEPT:
+                index.empty.clear()
+        if len(self.rows) > _CACHED_ROWS or found > _CACHED_ROWS:
+            self.forget()
 
     def forget_absent(self) -> None:
         """Forget which keys and index values lead to no row."""
