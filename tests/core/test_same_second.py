@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.facts import (
+    ACCOUNT,
     START,
+    SUCCESSOR,
     Story,
     booked,
     exec_id,
     execution,
     held,
     holding,
+    matched,
     news,
+    position,
     quantity,
     shown,
 )
@@ -77,3 +82,16 @@ def test_late_purchase_stands_before_an_adjustment_of_its_second() -> None:
     late = execution(exec_id(1), 4, at=at, contract=STOCK, perm_id=1, request_id=950)
     story.sweep(late, request=950)
     assert held(story) == 12
+
+
+def test_lots_of_one_second_that_are_merged_are_in_order_of_exec_id() -> None:
+    """5 of a stock, then 5 of another one with a lower execId are told; merged, and 4 of the 10 vanish."""
+    other = replace(STOCK, con_id=701, symbol="NVDB", local_symbol="NVDB")
+    story = Held(5)
+    story.decide = matched(SUCCESSOR)
+    story.tell(execution(exec_id(50), 5, at=0, contract=other, perm_id=50))
+    story.answer_with(position(5, contract=STOCK), position(5, contract=other))
+    story.note(Source.PERSON, "adjust", KEY, "adjusted", "", "", f"{ACCOUNT} {other.con_id}")
+    for _ in range(2):
+        story.answer_with(position(6, contract=other))
+    assert (quantity(story), quantity(story, SUCCESSOR)) == (5, 1)

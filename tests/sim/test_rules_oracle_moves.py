@@ -234,3 +234,19 @@ def test_opening_balance_is_one_where_it_goes_on(*, sold: bool) -> None:
     day.decide("assign", bought, A)
     left = day.right().alert(A).quantities
     assert left == ({} if sold else {(ACC2, 7): 13})
+
+
+def test_lots_of_one_second_are_in_order_of_exec_id_where_they_meet() -> None:
+    """5 of a stock, then 5 of another one with a lower execId are told; merged, and 4 of the 10 vanish."""
+    new = Contract(8, "NVDA", local_symbol="NVDA", trading_class="NMS")
+    day = Day({"real-day-trading": {"TSLA": alert(None), "NVDA": alert(None)}})
+    day.fill(STK, 5, 200, exec_id="0000e0d5.00000009.01.01")
+    day.fill(new, 5, 100, at=-1, exec_id="0000e0d5.00000008.01.01")
+    day.answer({STK: 5, new: 5, OTHER: 1})
+    day.wait(60)
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "adjusted", None, becomes=new))
+    for _ in range(2):
+        day.wait(61)
+        day.answer({new: 6, OTHER: 1})
+    right = day.right()
+    assert seen(right.alert(A).quantity, right.alert("real-day-trading/NVDA").quantity) == (5, 1)

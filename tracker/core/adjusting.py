@@ -16,12 +16,14 @@ difference counts only if it enlarges the position, or if nothing is held.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment
-from tracker.core.lot_changes import last_stand
+from tracker.core.lot_changes import last_stand, second_of
+from tracker.core.lot_parts import fill_name
 from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, AlertId
 from tracker.core.scaling import owned_of, scaled, scaled_lots
@@ -89,7 +91,7 @@ def _added(
     holding: Holding, one: Adjustment, ratio: Decimal, total: Decimal
 ) -> tuple[Holding, tuple[AlertId, ...]]:
     came = scaled_lots(one.lots, ratio)
-    lots = tuple(sorted((*holding.lots, *came), key=lambda lot: lot.opened))
+    lots = tuple(sorted((*holding.lots, *came), key=_age))
     alerts = {mine.alert: mine for mine in holding.alerts}
     for mine in one.alerts:
         there = replace(mine, quantity=owned_of(came, mine.alert), avg_price=mine.avg_price / ratio)
@@ -99,6 +101,11 @@ def _added(
     )
     surplus = holding.has_surplus or any(lot.surplus for lot in came)
     return replace(joined, has_surplus=surplus), tuple(mine.alert for mine in one.alerts)
+
+
+def _age(lot: Lot) -> tuple[datetime, str]:
+    """Return a lot's place among those of several contracts: fills of one second are in order of execId."""
+    return second_of(lot.opened.time), fill_name(lot.exec_id)
 
 
 def _with(here: AlertPosition | None, came: AlertPosition) -> AlertPosition:

@@ -35,6 +35,11 @@ class Lot:
     root: str = ""
     """The execution that opened it; empty where none did."""
 
+    @property
+    def age(self) -> tuple[datetime, str, int]:
+        """Its order among lots, also those of another contract: in a second by execId (rule 1.1)."""
+        return self.time, self.root, self.index
+
 
 class Kept(NamedTuple):
     """What an alert showed of lots some of which were sold: the average and the beginning go along."""

@@ -159,7 +159,7 @@ class _Fold:
         return rest if signed > 0 else -rest
 
     def _tiers(self, fact: Fact, reference: Reference | None) -> list[tuple[list[Lot] | str, bool]]:
-        lots = sorted((lot for lot in self._out.lots if lot.quantity), key=lambda lot: (lot.time, lot.index))
+        lots = sorted((lot for lot in self._out.lots if lot.quantity), key=lambda lot: lot.age)
         named = [
             lot
             for lot in lots
@@ -410,7 +410,7 @@ class _Fold:
         part = min(size, abs(out.opening)) if out.opening * out.position > 0 else ZERO
         out.opening -= part if out.opening > 0 else -part
         size -= part
-        lots = sorted((lot for lot in out.lots if lot.quantity), key=lambda lot: (lot.time, lot.index))
+        lots = sorted((lot for lot in out.lots if lot.quantity), key=lambda lot: lot.age)
         for group in ([lot for lot in lots if not lot.owners], [lot for lot in lots if lot.owners]):
             size -= self._reduce(group, size, time, Did.ADJUSTED, cause)
 
