@@ -43,6 +43,20 @@ def test_file_is_durable(journal: Journal) -> None:
     assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2
 
 
+@pytest.mark.parametrize(("existing", "pages"), [(None, 2_048), (4_096, 4_096)])
+def test_existing_file_keeps_its_pages(tmp_path: Path, existing: int | None, pages: int) -> None:
+    """Only a new journal has small pages; `-wal` holds the same before it is moved into either."""
+    path = tmp_path / "journal.db"
+    if existing is not None:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(f"PRAGMA page_size = {existing}")
+            db.execute("CREATE TABLE frames (seq INTEGER PRIMARY KEY)")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        make_durable(db, path)
+        assert db.execute("PRAGMA page_size").fetchone()[0] == pages
+        assert db.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == (16 << 20) // pages
+
+
 def test_undurable_file_is_refused() -> None:
     """A file that cannot be made durable is refused."""
     with (

@@ -25,13 +25,14 @@ from typing import Any, Final, NamedTuple
 from tracker.journal.migrations import MIGRATIONS
 
 _BUSY_MILLISECONDS: Final = 5_000
+_PAGE_BYTES: Final = 2_048
+"""The size of a new journal's pages. A fill changes some 30, which its commit writes as a whole."""
 _WAL_KEPT_BYTES: Final = 16 << 20
-"""The size to which SQLite shortens the file `-wal` beside the journal when nobody reads it."""
-_CHECKPOINT_PAGES: Final = 4_000
-"""How many pages `-wal` holds (16 MB) before they are moved into the journal.
+"""How much the file `-wal` beside the journal holds before it is moved into the journal, and the size to
+which SQLite shortens it when nobody reads it.
 
-A stream of fills changes the same pages again and again: with SQLite's default of 1,000, every few commits
-would move them.
+A stream of fills changes the same pages again and again: with SQLite's default of 1,000 pages, every few
+commits would move them.
 """
 _WAL_LARGE_BYTES: Final = 64 << 20
 _INDEX: Final = "-shm"
@@ -264,10 +265,13 @@ def _rescue(db: sqlite3.Connection, path: Path) -> str:
 def make_durable(db: sqlite3.Connection, path: Path) -> None:
     """Make every commit survive a power cut; raises JournalFailed where SQLite cannot promise that."""
     db.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+    # A file that has content keeps the size of its pages.
+    db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
-    db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    page_bytes = db.execute("PRAGMA page_size").fetchone()[0]
+    db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_KEPT_BYTES // page_bytes}")
     mode = db.execute("PRAGMA journal_mode").fetchone()[0]
     synchronous = db.execute("PRAGMA synchronous").fetchone()[0]
     if (mode, synchronous) != ("wal", 2):
