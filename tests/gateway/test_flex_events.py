@@ -177,6 +177,16 @@ def test_transfer_has_its_direction(tmp_path: Path, direction: str, quantity: st
     assert event.other_account == "12345678"
 
 
+def test_action_without_a_time_comes_before_the_trades_of_its_day(tmp_path: Path) -> None:
+    """IBKR books it at 20:25 of the evening before, also where it takes away."""
+    rows = [
+        STOCK | {"type": "TC", "actionID": "9", "quantity": "-10"},
+        STOCK | {"type": "TC", "actionID": "9", "quantity": "5", "conid": "999"},
+    ]
+    (event,) = read(tmp_path, "CorporateActions", "CorporateAction", *rows).events
+    assert event.at == datetime(2025, 11, 18, 1, 19, 59, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("direction", ["IN", "OUT"])
 @pytest.mark.parametrize("code", [{}, {"code": "Ca"}], ids=["without codes", "with"])
 def test_cancelled_transfer_is_none(tmp_path: Path, direction: str, code: dict[str, str]) -> None:

@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.facts import ACCOUNT, BESIDE, START, Story, held, position, quantity, shown
+from tests.support.facts import (
+    ACCOUNT,
+    BESIDE,
+    START,
+    Story,
+    exec_id,
+    execution,
+    held,
+    position,
+    quantity,
+    shown,
+)
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.journal_entries import AdjustmentTold, FlexAdjustment, PositionChanged, Undone
 from tracker.core.model import Source
@@ -410,3 +421,17 @@ def test_change_that_a_split_explains_by_now_is_explained_once() -> None:
     assert len(taken_in(story, moved(1, story.now))) == 1
     assert taken_in(story, split) == []
     assert (held(story), quantity(story)) == (7, 6)
+
+
+def test_merger_behind_a_missed_fill_that_an_older_report_told() -> None:
+    """2 and 2 more, which the journal knew only later, became 12 of another contract, of which 1 was sold."""
+    story = Held(2)
+    story.tell(execution(exec_id(8), -1, at=240, contract=NEW, perm_id=8))
+    for _ in range(2):
+        story.answer_with(position(11, contract=NEW), after=400)
+    assert (held(story, 701), quantity(story)) == (11, 0)
+    story.tell(execution(exec_id(9), 2, at=60, contract=STOCK, perm_id=9), source=Source.FLEX)
+    at = START + timedelta(minutes=3)
+    merger = event("adjusted", -4, becomes=NEW, ratio=Decimal(3), day=at.date(), at=at)
+    assert [entry.NAME for entry in taken_in(story, merger)] == [PositionChanged.NAME]
+    assert (held(story), held(story, 701), quantity(story), shown(story).open) == (0, 11, 11, True)

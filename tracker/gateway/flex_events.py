@@ -54,8 +54,8 @@ class PositionEvent:
     """The change, signed."""
     day: date | None
     at: datetime | None = None
-    """When it happened, in aware UTC. Without a time in the row, an increase counts at the beginning of its
-    trade date and a decrease at the end.
+    """When it happened, in aware UTC. Without a time in the row, a corporate action and an increase count at
+    the beginning of the trade date and any other decrease at its end.
     """
     ratio: Decimal | None = None
     """New units for one old unit; None where only the change is known."""
@@ -106,7 +106,7 @@ def _is_event(section: str, row: Row, problems: list[str]) -> bool:
     return not reason and bool(number_in(row, "quantity"))
 
 
-def _event(row: Row, cause: str) -> PositionEvent:
+def _event(row: Row, cause: str, *, before_trades: bool = False) -> PositionEvent:
     day = date.fromisoformat(row[DAY]) if row.get(DAY) else None
     quantity = number_in(row, "quantity")
     return PositionEvent(
@@ -115,7 +115,7 @@ def _event(row: Row, cause: str) -> PositionEvent:
         cause=cause,
         quantity=quantity,
         day=day,
-        at=_moment(row, day, goes=quantity < 0),
+        at=_moment(row, day, goes=quantity < 0 and not before_trades),
         transaction=row.get("transactionID") or row.get("tradeID") or "",
         text=limits.clean_text(row.get("actionDescription") or row.get("description", "")),
     )
@@ -145,7 +145,8 @@ def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
         together[row["accountId"], row.get("actionID") or f"row {number}"].append(row)
     for parts in together.values():
         cause = "split" if parts[0].get("type") in _SPLITS else "adjusted"
-        events = [_before_its_second(event) for event in _net(_event(row, cause) for row in parts)]
+        rows_of = (_event(row, cause, before_trades=True) for row in parts)
+        events = [_before_its_second(event) for event in _net(rows_of)]
         gone = [each for each in events if each.quantity < 0]
         come = [each for each in events if each.quantity > 0]
         one_for_one = len(gone) == len(come) == 1

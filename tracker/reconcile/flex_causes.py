@@ -241,6 +241,8 @@ def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdju
         yield FlexAdjustment(key, event.cause, ratio, text)
     if event.becomes is None or event.ratio is None:
         return
+    if waiting is None and _goes_on(state, event):
+        return  # All of it goes on at its time, with its owners.
     key = _into_key(event)
     waiting = _unexplained(state, key, event.day)
     if waiting is not None and waiting.amount == scaled(-event.quantity, event.ratio):
@@ -275,8 +277,8 @@ def _is_moved(state: LedgerState, event: PositionEvent) -> bool:
 
 
 def _goes_on(state: LedgerState, event: PositionEvent) -> bool:
-    """Return whether a position became, at its own time, a contract that the broker lists no more: what that
-    one became is perhaps in another event.
+    """Return whether a position became another contract at its own time. Where the broker lists that one no
+    more, what it became is perhaps in another event.
     """
     if event.becomes is None or event.ratio is None or event.at is None:
         return False
