@@ -435,3 +435,23 @@ def test_merger_behind_a_missed_fill_that_an_older_report_told() -> None:
     merger = event("adjusted", -4, becomes=NEW, ratio=Decimal(3), day=at.date(), at=at)
     assert [entry.NAME for entry in taken_in(story, merger)] == [PositionChanged.NAME]
     assert (held(story), held(story, 701), quantity(story), shown(story).open) == (0, 11, 11, True)
+
+
+def test_merger_behind_a_missed_fill_of_its_own_report() -> None:
+    """3 less 1 sold unheard became 6 of another contract; without that sale only its cause is known."""
+    for told in (True, False):
+        story = Held(3)
+        story.tell(execution(exec_id(8), -1, at=240, contract=NEW, perm_id=8))
+        for _ in range(2):
+            story.answer_with(position(5, contract=NEW), after=400)
+        at = START + timedelta(minutes=3)
+        merger = event("adjusted", -2, becomes=NEW, ratio=Decimal(3), day=at.date(), at=at)
+        plan = EventPlan(story.state, [merger])
+        if told:
+            sold = execution(exec_id(9), -1, at=60, contract=STOCK, perm_id=9)
+            plan.booked(KEY, sold.time, Decimal(-1))
+            story.tell(sold, source=Source.FLEX)
+        for entry in plan.rest():
+            story.note(Source.FLEX, *entry.fields)
+        assert (held(story), held(story, 701)) == (0, 5)
+        assert (quantity(story), shown(story).open) == ((5, True) if told else (0, False))

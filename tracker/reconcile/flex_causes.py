@@ -51,8 +51,14 @@ class EventPlan:
         self._state = state
         self._pasts: dict[str, PositionHistory] = {}
         by_time = sorted(events, key=lambda event: event.at or _LONG_AGO)
-        self._shown = [(event, entry) for event in by_time for entry in _explanations(state, event)]
-        known = [event for event, _ in self._shown]
+        shown = [(event, entry) for event in by_time for entry in _explanations(state, event)]
+        known = [event for event, entry in shown if entry.contract != _into_key(event)]
+        # Where only what came is shown, a fill of this report may be missing for what went.
+        halves = [event for event, _ in shown if event not in known and self._may_count(event)]
+        self._shown = [(event, entry) for event, entry in shown if event not in halves]
+        self._otherwise = {event: entry for event, entry in shown if event in halves}
+        """What explains an event that does not fit what was held at its time."""
+        known += [event for event, _ in self._shown]
         unshown = [event for event in by_time if event not in known and self._may_count(event)]
         for event in unshown:
             for key in (_key(event), _into_key(event)):
@@ -99,13 +105,12 @@ class EventPlan:
         assert event.at is not None, "only such an event may count"
         return self._pasts[_key(event)].is_answered_behind(event.at)
 
-    def _decide(self, event: PositionEvent) -> Iterator[PositionChanged]:
-        for one in _readings(event):
-            change = self._fitting(one)
-            if change is not None:
-                self.taken.append((event, change))
-                yield change
-                return
+    def _decide(self, event: PositionEvent) -> Iterator[FlexAdjustment | PositionChanged]:
+        fitting = (change for one in _readings(event) if (change := self._fitting(one)) is not None)
+        found = next(fitting, self._otherwise.get(event))
+        if found is not None:
+            self.taken.append((event, found))
+            yield found
 
     def _fitting(self, event: PositionEvent) -> PositionChanged | None:
         at, key, into = event.at, _key(event), _into_key(event)
