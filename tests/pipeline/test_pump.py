@@ -24,6 +24,7 @@ from tracker.core.ownership_rows import RunTime
 from tracker.core.state import EXECUTIONS, OUTBOX, RUN_TIME
 from tracker.core.state_rows import Attention
 from tracker.journal.journal import Journal, JournalFailed
+from tracker.pipeline import delivery
 from tracker.pipeline.pump import fitting_batch, retry_pause
 from tracker.stores.alert_stores import AlertStores, StorePort
 
@@ -247,6 +248,33 @@ def test_stop_during_failing_write_is_quiet(tmp_path: Path) -> None:
         asyncio.run(live())
 
 
+def test_hanging_write_holds_no_frame_up(tmp_path: Path) -> None:
+    """A write that the worker has begun and does not end delays the next fill only shortly."""
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        store = Far(desk.store)
+        desk.pump = desk.make_pump(store)
+        desk.run_pump()
+        desk.take(buy(1, 4))
+        assert store.hangs.wait(60)
+        desk.take(buy(2, 1))
+        assert desk.journal.waiting
+        store.freed.set()
+
+
+def test_loop_gives_way_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop does nothing else until a write that the worker has begun is over, unless it takes long."""
+    monkeypatch.setattr(delivery, "_GIVE_WAY_SECONDS", 60)
+    with Desk(tmp_path, {ROBIN: {"NVDA": record()}}) as desk:
+        store = Watched(desk.store, desk)
+        store.ahead = False
+        desk.pump = desk.make_pump(store)
+        desk.run_pump()
+        desk.take(buy(1, 4))
+        assert shown(desk)["position"]["quantity"] == 4
+        assert threading.main_thread() not in store.threads
+        desk.run_pump()
+
+
 def test_run_time_is_kept_while_nothing_changes(tmp_path: Path) -> None:
     """A fill waits for its alert, and nobody writes the store: a crash loses a few seconds only of 400."""
     with Desk(tmp_path, {ROBIN: {}}) as desk:
@@ -396,6 +424,14 @@ class Unwritable(AlertStores):
         self.hangs.set()
         assert self.freed.wait(60)
         raise StoreUnavailable("the disk is read-only")
+
+
+class Far(Unwritable):
+    """A store on which nothing can be done ahead of `apply`, as on a server."""
+
+    @property
+    def prepares(self) -> bool:
+        return False
 
 
 class Watched(AlertStores):

@@ -26,6 +26,8 @@ from tracker.pipeline.store_watch import StoreWatch
 
 _WRITE_SECONDS: Final = 0.05
 """Seconds that other work waits for a write; a disk may hang."""
+_GIVE_WAY_SECONDS: Final = 0.003
+"""Seconds that the loop leaves the interpreter to a write that has just begun; a server may be far away."""
 
 OnWritten = Callable[[Sequence[AlertUpdate], Sequence[Outcome], datetime], None]
 
@@ -108,6 +110,8 @@ class OutboxDelivery:
             # The loop has nothing else to do, and would only slow the writing thread down.
             wait([self._preparing], _WRITE_SECONDS)
         self._writing = self._begun()
+        if self._writing is not None and not self._writing.under_way.done():
+            wait([self._writing.under_way], _GIVE_WAY_SECONDS)
 
     def _begun(self) -> _Writing | None:
         rows = self.pending
