@@ -448,3 +448,12 @@ def test_time_is_written_in_its_own_zone() -> None:
     for _ in range(2):
         assert instant(datetime(2025, 11, 18, 15, 43, tzinfo=UTC)) == "2025-11-18T15:43:00.000000+00:00"
         assert instant(datetime(2025, 11, 18, 10, 43, tzinfo=there)) == "2025-11-18T10:43:00.000000-05:00"
+
+
+def test_booking_of_a_report_says_what_closed_an_alert() -> None:
+    """An exercise that is booked as a trade closes by its cause, a sale by none."""
+    for cause in ("exercised", ""):
+        story = Story()
+        story.tell(execution(exec_id(1), 4))
+        story.tell(replace(execution(exec_id(2), -4, at=1), cause=cause), source=Source.FLEX)
+        assert (shown(story).position or {})["closed_by"] == (cause or None)

@@ -291,9 +291,19 @@ def _position(
         "avg_price": average(cost / size if size else positions[-1].avg_price),
         "opened_at": instant(min(mine.opened_at for mine in positions)),
         "closed_at": instant(end.closed_at) if end is not None else None,
-        "closed_by": end.closed_by if end is not None else None,
+        "closed_by": cause_of_end(state, *live[0]) if closed else None,
         "shared_with": sorted({name for each in live for name in shared_names(state, *each)}),
     }
+
+
+def cause_of_end(state: LedgerState, holding: Holding, mine: AlertPosition) -> str | None:
+    """Return what closed an alert's position, None where a fill did or it is open; a report books also what
+    expired, was exercised or assigned as executions.
+    """
+    if mine.closed_by is not None or mine.quantity:
+        return mine.closed_by
+    row = state.get(EXECUTIONS, holding.last_execution(mine))
+    return (row.execution.cause or None) if row is not None else None
 
 
 def _latest(

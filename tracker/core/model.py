@@ -162,6 +162,8 @@ class Execution(Struct, frozen=True):
     order_ref: str
     request_id: int
     """-1 for a live push, else the reqExecutions it answers."""
+    cause: str = ""
+    """Why it came without an order (`expired`, `exercised`, `assigned`), as a report says."""
 
     @property
     def key(self) -> ExecutionKey:

@@ -27,7 +27,7 @@ EXECUTION: Final = "EXECUTION"
 _ROW: Final = msgspec.json.Decoder(dict[str, str])
 _LEVELS: Final = ("ORDER", "SYMBOL_SUMMARY", "ASSET_SUMMARY", "CLOSED_LOT", "WASH_SALE", "SUMMARY", "DETAIL")
 _EXCHANGE_TRADE: Final = "ExchTrade"
-_BOOKED_CODES: Final = frozenset({"A", "Ex", "Ep"})
+_BOOKED_CODES: Final = {"A": "assigned", "Ex": "exercised", "Ep": "expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +186,18 @@ def is_cancel(row: Row) -> bool:
 def is_booked(row: Row) -> bool:
     """Return whether a row without an execId is an expiry, exercise or assignment, or another booking."""
     kind = row.get("transactionType", "")
-    return kind not in ("", _EXCHANGE_TRADE) or (
-        not kind and not _BOOKED_CODES.isdisjoint(row.get("notes", "").split(";"))
-    )
+    return kind not in ("", _EXCHANGE_TRADE) or (not kind and bool(_codes_of(row)))
+
+
+def booked_as(row: Row) -> str:
+    """Return why a row without an order was booked, empty where it is a trade or another booking."""
+    if row.get("ibExecID") or not is_booked(row):
+        return ""
+    return next((_BOOKED_CODES[code] for code in _codes_of(row)), "")
+
+
+def _codes_of(row: Row) -> list[str]:
+    return [code for code in row.get("notes", "").split(";") if code in _BOOKED_CODES]
 
 
 def level_of(section: FlexSection, row: Row) -> str:

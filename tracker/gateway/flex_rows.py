@@ -36,7 +36,7 @@ from tracker.core.model import (
     Side,
     Undecodable,
 )
-from tracker.gateway.flex_columns import Row, is_cancel, read_row, row_text
+from tracker.gateway.flex_columns import Row, booked_as, is_cancel, read_row, row_text
 from tracker.gateway.flex_dates import FORMATS
 
 IMPORTED: Final = 0
@@ -162,6 +162,7 @@ def _named(received_at: datetime, row: Row, exec_id: str) -> Execution:
         avg_price=None,
         order_ref=_text(row, "orderReference"),
         request_id=IMPORTED,
+        cause=booked_as(row),
     )
 
 

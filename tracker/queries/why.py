@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from tracker.core.alert_updates import FOREIGN, instant, number, positions_of, shared_names
+from tracker.core.alert_updates import FOREIGN, cause_of_end, instant, number, positions_of, shared_names
 from tracker.core.alerters import AlerterNames, symbol_key
 from tracker.core.journal_entries import (
     Assigned,
@@ -313,7 +313,7 @@ def _record(journal: Journal, alert: AlertId, alert_state: AlertState | None, no
                 "avg_price": number(position.avg_price),
                 "opened_at": instant(position.opened_at),
                 "closed_at": instant(position.closed_at),
-                "closed_by": position.closed_by,
+                "closed_by": cause_of_end(state, holding, position),
                 "held_in_all": number(holding.held),
                 "managed": is_managed(state, holding.account),
                 "missing_since": instant(_missing_since(state, holding, position)),
