@@ -200,6 +200,25 @@ def test_cancelled_transfer_is_none(tmp_path: Path, direction: str, code: dict[s
     assert [each.quantity for each in alone.events] == [-58 * sign]
 
 
+def test_row_of_two_statements_counts_once(tmp_path: Path) -> None:
+    """A day's statement and the week's are in one file; what one statement lists twice happened twice."""
+    split = STOCK | {"accountId": ACCOUNT, "reportDate": "20251118", "type": "FS", "actionID": "7"}
+    split |= {"quantity": "300", "actionDescription": "NVDA SPLIT 4 FOR 1"}
+    gone = STOCK | {"accountId": ACCOUNT, "date": "20251118", "direction": "OUT", "quantity": "-5"}
+    text = (
+        f"<CorporateActions>{elements('CorporateAction', [split])}</CorporateActions>"
+        f"<Transfers>{elements('Transfer', [gone, gone])}</Transfers>"
+    )
+    week = statement(first=date(2025, 11, 17), last=DAY, others=text)
+    made = write_report(tmp_path / "flex.xml", statement(first=DAY, last=DAY, others=text), week)
+    events = read_events(read_report(made).others).events
+    assert [(each.cause, int(each.quantity)) for each in events] == [
+        ("split", 300),
+        ("transferred", -5),
+        ("transferred", -5),
+    ]
+
+
 def test_cash_and_summaries_are_passed_over(tmp_path: Path) -> None:
     rows = [
         {"assetCategory": "CASH", "symbol": "--", "direction": "IN", "quantity": "1", "conid": "1"},

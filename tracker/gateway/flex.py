@@ -18,6 +18,7 @@ Rules
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -152,6 +153,26 @@ class _StatementPart:
 
     def days(self) -> list[str]:
         return [self.head.get(name, "") for name in ("fromDate", "toDate")]
+
+
+class _Others:
+    """Gather the rows of the other sections: what several statements list counts once."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, Row]] = []
+        self._listed: Counter[frozenset[tuple[str, str]]] = Counter()
+        self._part: _StatementPart | None = None
+        self._here: Counter[frozenset[tuple[str, str]]] = Counter()
+        """How often the present statement lists a row."""
+
+    def add(self, part: _StatementPart, section: str, row: Row) -> None:
+        if part is not self._part:
+            self._part, self._here = part, Counter()
+        values = frozenset({"": section, **row}.items())
+        self._here[values] += 1
+        if self._here[values] > self._listed[values]:
+            self._listed[values] += 1
+            self.rows.append((section, row))
 
 
 class _ReportReader:
@@ -299,9 +320,10 @@ class _ReportReader:
     def _check(self) -> Iterator[FlexUnreadable]:
         """Check every row; yields the broken ones."""
         apart: list[Row] = []
+        others = _Others()
         for part, section, row in self._rows():
             if section.name not in WITH_EXECUTIONS:
-                self._others.append((section.name, self._with_day(row)))
+                others.add(part, section.name, self._with_day(row))
                 continue
             dated = self._dated(row, part)
             if reason := broken(dated):
@@ -315,6 +337,7 @@ class _ReportReader:
             else:
                 self._executions += 1
                 self._spool.add(dated)
+        self._others = others.rows
         settled = settle(apart)
         for row in settled.rows:
             self._spool.add(row)
