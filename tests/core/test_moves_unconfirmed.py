@@ -7,8 +7,20 @@ from decimal import Decimal
 
 import pytest
 
+from tests.core.test_certainty import connected
 from tests.core.test_moves import MOVED, NEW, OTHER_ACCOUNT, Moving, moved_into_doubt, there
-from tests.support.facts import ACCOUNT, START, Story, exec_id, execution, holding, position, quantity
+from tests.support.facts import (
+    ACCOUNT,
+    START,
+    Story,
+    base,
+    exec_id,
+    execution,
+    held,
+    holding,
+    position,
+    quantity,
+)
 from tests.support.held_stock import KEY, STOCK
 from tracker.core.journal_entries import PositionChanged
 from tracker.core.model import Notice, Source
@@ -127,3 +139,28 @@ def test_what_comes_where_nothing_is_known_yet() -> None:
     there = PositionHistory(Story(up=False).state, MOVED)
     there.came(START, Decimal(10))
     assert there.held_now() == 10
+
+
+def test_answer_behind_an_adjustment_tells_the_balance_without_it_too() -> None:
+    """4 are bought in doubt, and a split is told: 10 listed are 1 before, and 6 once it is undone."""
+    story = connected()
+    story.tell(execution(exec_id(1), 4, contract=STOCK))
+    story.note(Source.PERSON, "adjust", KEY, "split", "2", "")
+    seq = story.seq
+    story.sweep(request=899)
+    story.snapshot(position(10, contract=STOCK))
+    assert (base(story), held(story)) == (1, 10)
+    story.note(Source.PERSON, "undo", str(seq), "", "")
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 6, 10)
+
+
+def test_answer_between_two_moves_tells_nothing_new() -> None:
+    """10 come, 13 are listed by an uncertain answer, 5 more come from a merger: 3 were there, or 2 of 17."""
+    story = Moving(10)
+    story.say(MOVED)
+    answered(story, 13, swept=False)
+    story.sell(-5, account=OTHER_ACCOUNT)
+    story.say(MOVED, contract=f"{OTHER_ACCOUNT} {NEW.con_id}")
+    assert found(story) == (Baseline.UNCONFIRMED, 3, 18)
+    answered(story, 17, swept=True)
+    assert found(story) == (Baseline.SNAPSHOT, 2, 17)

@@ -149,8 +149,8 @@ class Certainty:
 
     def _begin(self, rows: Sequence[BookedExecution], holding: Holding, answer: Snapshot | None) -> Holding:
         text = holding.key.text()
-        known = self._row(holding.account)
-        answers = [one for one in known.all if one.confirms(text)]
+        row = self._row(holding.account)
+        answers = [one for one in row.all if one.confirms(text)]
         for one in _with(answers, holding.began):
             # What it lacks was not held, unless an execution that it may contain contradicts that.
             told = replace(one, rows={text: ZERO, **one.rows})
@@ -162,7 +162,8 @@ class Certainty:
             first = _begun(rows, holding, holding.began, Baseline.SNAPSHOT)
             if not is_uncertain(rows, first):
                 return first
-        if holding.baseline is Baseline.SNAPSHOT and not is_uncertain(rows, holding):
+        known = holding.baseline is Baseline.SNAPSHOT and holding.asked is not None
+        if known and not is_uncertain(rows, holding):
             return replace(holding, base=base_of(rows, holding))
         for one in answers[:1]:
             unlisted = {text: ZERO} if self._says_by_silence(one, rows) else {}
@@ -178,7 +179,7 @@ class Certainty:
         for one in answers:
             if text in one.rows:
                 return _begun(rows, holding, one, Baseline.UNCONFIRMED)
-        older = known.guess
+        older = row.guess
         if holding.listed is None and older is not None and older.confirms(text) and text in older.rows:
             return _begun(rows, holding, older, Baseline.UNCONFIRMED)
         return replace(holding, baseline=Baseline.UNCONFIRMED, base=base_of(rows, holding))
@@ -206,8 +207,11 @@ class Certainty:
             contained = sum((row.execution.signed for row in rows if row.counted), ZERO) - since
             if any(one.came_from for one in adjustments) and base * (listed - contained) <= 0:
                 base = ZERO
+        # It tells the balance also once all of them are taken back.
+        began = None if listed is None else PositionAnswer(answer.asked, answer.ended, {text: listed})
         # No listed quantity is kept, so that no late execution counts as contained in it.
-        return replace(holding, base=base, baseline=Baseline.SNAPSHOT, listed=None)
+        confirmed = replace(holding, base=base, baseline=Baseline.SNAPSHOT, listed=None)
+        return replace(confirmed, asked=answer.asked, ended=answer.ended, began=holding.began or began)
 
     def _before_moves(self, holding: Holding, moves: Sequence[tuple[datetime, int]]) -> Holding:
         """Return what was held of a contract without executions before all moves, or after all were undone.

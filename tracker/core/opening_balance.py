@@ -80,8 +80,8 @@ def is_uncertain(rows: Iterable[BookedExecution], holding: Holding) -> bool:
     A pushed correction may correct an execution that was never received, long before it.
     """
     asked, ended = holding.asked, holding.ended or holding.asked
-    if asked is None or ended is None:
-        return False
+    assert asked is not None, "a balance is in doubt as to what an answer contains"
+    assert ended is not None, "an answer that was asked for ended"
     for versions in _families(rows):
         if _is_behind(versions, asked, ended):
             continue
