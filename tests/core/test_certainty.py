@@ -25,7 +25,7 @@ from tests.support.facts import (
 )
 from tracker.core.certainty import KEPT, LAGGING
 from tracker.core.model import End, EndOf, Notice, Source
-from tracker.core.state import ANSWERS, DIFFERENCES, SNAPSHOTS
+from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, SNAPSHOTS
 from tracker.core.state_rows import Baseline
 
 POSITIONS_END = End(EndOf.POSITIONS, -1)
@@ -480,3 +480,19 @@ def test_day_that_ends_while_a_fill_waits_for_its_sweep(*, killed: bool) -> None
     story.note(Source.SENT, "positions")
     story.tell(position(-9), POSITIONS_END)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 5, -4)
+
+
+def test_balance_stays_that_of_the_answer_that_proved_the_day_before() -> None:
+    """300 are listed, uncertain, and a day later 297 with 3 sold, which proves the day; then 594."""
+    story = Story()
+    story.reconnect(position(300))
+    story.lose_link(away=timedelta(days=1))
+    story.tell(execution(exec_id(1), -3, at=86400))
+    story.sweep(request=901)
+    story.snapshot(position(297))
+    assert (base(story), held(story), story.state.find(GAPS, "open", "1")) == (300, 297, [])
+    story.now += timedelta(seconds=90)
+    story.sweep(request=902)
+    story.snapshot(position(594))
+    (difference,) = story.state.find(DIFFERENCES, "open", "1")
+    assert (base(story), float(difference.amount)) == (300, 297)

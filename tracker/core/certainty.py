@@ -262,7 +262,7 @@ class Certainty:
             and gap.opened.seq <= both
             and gap.closed_how != GapEnd.CLOCK
             and (
-                gap.closed_how in ("", GapEnd.PERSON.value) or (taken is not None and gap.closed_seq > taken)
+                gap.closed_how in ("", GapEnd.PERSON.value) or (taken is not None and gap.closed_seq >= taken)
             )
             for gap in self._state.every(GAPS)
         )
