@@ -250,3 +250,12 @@ def test_lots_of_one_second_are_in_order_of_exec_id_where_they_meet() -> None:
         day.answer({new: 6, OTHER: 1})
     right = day.right()
     assert seen(right.alert(A).quantity, right.alert("real-day-trading/NVDA").quantity) == (5, 1)
+
+
+def test_successor_of_the_instant_of_a_move() -> None:
+    """10 move to another account, and a new record takes over, at one instant: it has the 10."""
+    day = bought_ten()
+    day.add(f.AdjustmentTold(day.now, ACC, 7, "transferred", None, moved_to=ACC2))
+    day.read({"real-day-trading": {"TSLA": alert(None, created=day.ago(0))}})
+    day.add(f.LookedAgain(day.now))
+    assert day.right().alert(A).quantities == {(ACC2, 7): 10}

@@ -430,7 +430,7 @@ class Replay:
             if number not in self.tallies():
                 # It is known as it is spelled now, even if it was looked at in another spelling before.
                 self.registry.alerts[number].looked = self.registry.alerts[number].record.spelled
-        self.decisions.append(decision)
+        self.decisions.append(replace(decision, made=self.holdings.arriving))
 
     def _behind_booked(self, holding: AccountContract) -> Place:
         """Rule 1.2: behind the last execution, in the broker's order, that is booked now.

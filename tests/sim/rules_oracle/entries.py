@@ -70,6 +70,8 @@ class Decision:
     """Of an UNDO: the alerts whose records are in the store."""
     before: Mapping[int, str] = field(default_factory=dict)
     """Of a person's: who owned the order as it was made, or stood in for who did."""
+    made: int = 0
+    """Counts what had arrived when it was written down."""
 
     def renamed(self, old: int, new: int) -> Decision:
         """Return it with another name of the same alert."""

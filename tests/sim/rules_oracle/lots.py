@@ -494,4 +494,4 @@ class _Fold:
 
 def _known(step: Step) -> Since:
     """Return when something became known: within a second what was known first stands first."""
-    return (step.at, 0) if isinstance(step, Decision) else step.known_since
+    return (step.at, step.made) if isinstance(step, Decision) else step.known_since
