@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -305,20 +306,23 @@ def test_exercise_with_its_booking_counts_once(tmp_path: Path, listed: int) -> N
             assert desk.held() == (True, 1, 1)
 
 
+BOOKED: Final = {
+    "transactionType": "BookTrade",
+    "ibExecID": "",
+    "ibOrderID": "",
+    "tradePrice": "0",
+    "tradeID": "9",
+}
+"""What a row of Trades has where no order was filled."""
+
+
 @pytest.mark.parametrize(
     ("codes", "cause"),
     [("Ep", "expired"), ("Ex;P", "exercised"), ("A", "assigned"), ("", None)],
 )
 def test_booking_that_closes_an_alert_says_why(desk: FlexDesk, codes: str, cause: str | None) -> None:
     desk.bought(FIRST)
-    kind = {
-        "transactionType": "BookTrade",
-        "ibExecID": "",
-        "ibOrderID": "",
-        "tradePrice": "0",
-        "tradeID": "9",
-    }
-    booked = trade(**kind, notes=codes, quantity="-4", buySell="SELL", dateTime="20251119;162000")
+    booked = trade(**BOOKED, notes=codes, quantity="-4", buySell="SELL", dateTime="20251119;162000")
     desk.take_in(statement(booked, first=WEDNESDAY, last=WEDNESDAY))
     shown = desk.shown()
     assert (shown["open"], shown["position"]["closed_by"]) == (False, cause)
@@ -327,14 +331,7 @@ def test_booking_that_closes_an_alert_says_why(desk: FlexDesk, codes: str, cause
 def test_assigned_shares_that_are_sold_are_closed_by_a_fill(desk: FlexDesk) -> None:
     """A booking that opens, or closes a part, says nothing of how the rest is closed."""
     desk.bought(FIRST)
-    kind = {
-        "transactionType": "BookTrade",
-        "ibExecID": "",
-        "ibOrderID": "",
-        "tradePrice": "0",
-        "tradeID": "9",
-    }
-    booked = trade(**kind, notes="Ex", quantity="-3", buySell="SELL", dateTime="20251118;162000")
+    booked = trade(**BOOKED, notes="Ex", quantity="-3", buySell="SELL", dateTime="20251118;162000")
     desk.take_in(of_tuesday(booked))
     assert desk.shown()["position"]["closed_by"] is None
     desk.bought(f"{FIRST[:-5]}09.01", -1, perm_id=190, day=WEDNESDAY)
