@@ -297,8 +297,9 @@ def _position(
 
 
 def cause_of_end(state: LedgerState, holding: Holding, mine: AlertPosition) -> str | None:
-    """Return what closed an alert's position, None where a fill did or it is open; a report books also what
-    expired, was exercised or assigned as executions.
+    """Return what closed an alert's position, None where a fill did or it is open.
+
+    A report also books expiries, exercises and assignments as executions.
     """
     if mine.closed_by is not None or mine.quantity:
         return mine.closed_by

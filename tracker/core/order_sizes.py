@@ -32,9 +32,7 @@ def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | 
 
 
 def unsaid_size(order: OrderState | None, totals: Totals) -> Decimal | None:
-    """Return the size of a filled order of which no message says a number, which is what was filled; None for
-    any other one.
-    """
+    """Return what a filled order filled, which is its size where no message gives one; None for any other."""
     if order is None or order.status != "Filled" or order.total is not None or order.legs:
         return None
     return max(totals.most, totals.filled)
