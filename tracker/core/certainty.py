@@ -37,7 +37,7 @@ from tracker.core.opening_balance import are_behind, base_of, bases_between, is_
 from tracker.core.position_history import PositionHistory
 from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, HOLDINGS, LedgerState
 from tracker.core.state_rows import Baseline, BookedExecution, GapEnd, Holding, Snapshot
-from tracker.core.untraded import changes_with
+from tracker.core.untraded import changes_with, on_side_of
 
 LAGGING: Final = 3
 """How many answers in a row may lag before the last one is used."""
@@ -203,10 +203,9 @@ class Certainty:
             behind = [row for row in rows if is_contained(row, answer.asked, answer.ended) is False]
             since = sum((row.execution.signed for row in behind if row.counted), ZERO)
             base = history.base_with(listed + since - history.held_now())
-            # Where more came than is listed some of it went again: that makes no position of the other side.
-            contained = sum((row.execution.signed for row in rows if row.counted), ZERO) - since
-            if any(one.came_from for one in adjustments) and base * (listed - contained) <= 0:
-                base = ZERO
+            if any(one.came_from for one in adjustments):
+                contained = sum((row.execution.signed for row in rows if row.counted), ZERO) - since
+                base = on_side_of(base, listed - contained)
         # It tells the balance also once all of them are taken back.
         began = None if listed is None else PositionAnswer(answer.asked, answer.ended, {text: listed})
         # No listed quantity is kept, so that no late execution counts as contained in it.
@@ -221,15 +220,18 @@ class Certainty:
         text, row = holding.key.text(), self._row(holding.account)
         history = PositionHistory(self._state, text)
         certain = [one for one in row.all if one.confirms(text)]
-        before = [one for one in certain if all(stand_of(one.asked) < move for move in moves)]
+
+        def is_before(answer: PositionAnswer) -> bool:
+            return all(stand_of(answer.asked) < move for move in moves)
+
+        before = list(filter(is_before, certain))
         guess = row.guess if row.guess is not None and text in row.guess.rows else None
         for answer in (*before[:1], *certain[:1], *([guess] if guess is not None else ())):
             listed = answer.rows.get(text, ZERO)
-            if all(stand_of(answer.asked) < move for move in moves):
+            if is_before(answer):
                 base = listed
             elif all(stand_of(answer.asked) >= move for move in moves):
-                base = history.base_with(listed - history.held_now())
-                base = base if base * listed > 0 else ZERO
+                base = on_side_of(history.base_with(listed - history.held_now()), listed)
             else:
                 continue
             baseline = Baseline.UNCONFIRMED if answer is guess else Baseline.SNAPSHOT
@@ -255,11 +257,11 @@ class Certainty:
         after the opening balance was taken from `began` brings no older answer back.
         """
         first, last = sorted((self._day(answer.asked.time), min(self._day(row.moment.time) for row in rows)))
-        both = max(answer.ended.seq, min(row.seq for row in rows))
+        both_known = max(answer.ended.seq, min(row.seq for row in rows))
         taken = began.ended.seq if began is not None and began.asked.seq > answer.asked.seq else None
         return not any(
             first <= gap.day <= last
-            and gap.opened.seq <= both
+            and gap.opened.seq <= both_known
             and gap.closed_how != GapEnd.CLOCK
             and (
                 gap.closed_how in ("", GapEnd.PERSON.value) or (taken is not None and gap.closed_seq >= taken)

@@ -37,7 +37,7 @@ from tracker.core.state import (
     LedgerState,
 )
 from tracker.core.state_rows import Baseline, ContractKey, Holding, Snapshot
-from tracker.core.untraded import balance_without, held_before, listed_first
+from tracker.core.untraded import held_before, listed_first, on_side_of
 
 WITNESS: Final = timedelta(minutes=1)
 VANISHED: Final = timedelta(minutes=5)
@@ -293,7 +293,8 @@ class Differences:
             return Holding(key.account, contract, ZERO, ZERO, Baseline.UNCONFIRMED)
         base = held_before(row, key.text(), contains)
         if base is None:
-            base = balance_without(listed_first(row, key.text()), comes)
+            first = listed_first(row, key.text())
+            base = on_side_of(first - comes, first)
         asked, ended = newest.asked, newest.ended
         return Holding(key.account, contract, base, base, Baseline.SNAPSHOT, asked=asked, ended=ended)
 

@@ -20,7 +20,7 @@ from tracker.core.lot_changes import second_of
 from tracker.core.model import ZERO, Moment
 from tracker.core.scaling import scaled, unscaled
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
-from tracker.core.untraded import balance_without, held_before, listed_first
+from tracker.core.untraded import held_before, listed_first, on_side_of
 
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
 _ROUNDED: Final = Decimal("0.0001")
@@ -111,7 +111,7 @@ class PositionHistory:
         else:
             before = held_before(self._answers, self._key, lambda asked: asked.time >= at)
             first = listed_first(self._answers, self._key)
-            self._base = balance_without(first, quantity) if before is None else before
+            self._base = on_side_of(first - quantity, first) if before is None else before
         self.is_known = True
         self._step(at, 1, _Effect.ADDS, quantity)
 
@@ -130,8 +130,7 @@ class PositionHistory:
             if before is not None:
                 return before
             contained = True
-        base = self._base - quantity if contained else self._base
-        return base if base * self._base > 0 else ZERO
+        return on_side_of(self._base - quantity if contained else self._base, self._base)
 
     def begins_with(self, base: Decimal) -> None:
         """Set another opening balance."""

@@ -60,10 +60,9 @@ def listed_first(row: CertainAnswers | None, contract: str) -> Decimal:
     return next(changes, row.newest.rows.get(contract, ZERO))
 
 
-def balance_without(listed: Decimal, comes: Decimal) -> Decimal:
-    """Return the opening balance of which an answer lists so much, with what a move brought.
+def on_side_of(balance: Decimal, listed: Decimal) -> Decimal:
+    """Return a balance before a move, zero if it has another side than what was listed with the move.
 
-    Where more came than is listed some of it went again: that makes no position of the other side.
+    Where more came than was listed, some of it went again: that makes no position of the other side.
     """
-    base = listed - comes
-    return base if base * listed > 0 else ZERO
+    return balance if balance * listed > 0 else ZERO
