@@ -259,6 +259,20 @@ def test_filled_order_that_lost_a_fill_keeps_its_size() -> None:
     assert (news(story)["status"], news(story)["remaining_qty"]) == ("PARTIALLY_FILLED", 0)
 
 
+def test_filled_order_whose_lost_fill_is_known_late() -> None:
+    """All 5 were filled, 4 of them are void, and the fill of 4 is only swept when the list came: 1 of 5."""
+    story = Story()
+    story.tell(execution(exec_id(1), 1), status("Filled", 5, 0), completed(filled=1))
+    story.sweep(execution(exec_id(2), 4, at=1, request_id=900))
+    assert (news(story)["status"], news(story)["filled_qty"]) == ("FILLED", 5)
+    story.tell(replace(void(2, 4), time=execution(exec_id(2), 4, at=1).time))
+    assert (news(story)["status"], news(story)["remaining_qty"], news(story)["filled_qty"]) == (
+        "PARTIALLY_FILLED",
+        0,
+        1,
+    )
+
+
 def test_filled_order_that_lost_a_fill_before_its_size_was_told() -> None:
     """Only the completed order says what it filled: 42, and 40 once 2 of these are void."""
     story = Story()

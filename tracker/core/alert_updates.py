@@ -29,7 +29,7 @@ from tracker.core.model import (
     Totals,
     Value,
 )
-from tracker.core.order_sizes import order_total, over_accounts, remaining, unsaid_size
+from tracker.core.order_sizes import order_total, over_accounts, remaining
 from tracker.core.state import (
     ADJUSTMENTS,
     ALERTS,
@@ -245,9 +245,8 @@ def _last_order_update(
     totals = row.totals if row is not None else Totals()
     key = execution.order_key
     order = state.get(ORDERS, broker_order_text(key)) if key is not None else None
-    total = order_total(order, booked)
     filled, whole = totals.filled, over_accounts(state, order, booked, totals)
-    total = unsaid_size(order, whole) if total is None else total
+    total = order_total(order, booked, whole)
     return {
         "order_id": str(execution.order_id if execution.order_id > 0 else execution.perm_id),
         "status": "FILLED" if total is not None and whole.filled == total else "PARTIALLY_FILLED",

@@ -14,28 +14,38 @@ from tracker.core.state import LINKS, PROOFS, TOTALS, LedgerState
 from tracker.core.state_rows import BookedExecution, OrderState
 
 
-def order_total(order: OrderState | None, booked: BookedExecution) -> Decimal | None:
+def order_total(order: OrderState | None, booked: BookedExecution, totals: Totals) -> Decimal | None:
     """Return the quantity that the order asks for in this contract; None if that is unknown.
 
-    An order for several accounts names none of them, and its total spans all.
+    `totals` are those of all its accounts, see `over_accounts`. An order for several accounts names none of
+    them, and its size spans all.
     """
-    if order is None or order.total is None:
-        return None
     execution = booked.execution
-    if order.account and order.account != execution.account:
+    if order is None or (order.account and order.account != execution.account):
         return None
-    if not order.legs:
-        return order.total
+    size = _size(order, max(totals.most, totals.filled))
+    if size is None or not order.legs:
+        return size
     ratios = [ratio for con_id, ratio in order.legs if con_id == execution.contract.con_id]
     # The ratio of a leg that is sold is negative.
-    return order.total * abs(ratios[0]) if ratios else None
+    return size * abs(ratios[0]) if ratios else None
 
 
-def unsaid_size(order: OrderState | None, totals: Totals) -> Decimal | None:
-    """Return what a filled order filled, which is its size where no message gives one; None for any other."""
-    if order is None or order.status != "Filled" or order.total is not None or order.legs:
-        return None
-    return max(totals.most, totals.filled)
+def _size(order: OrderState, most: Decimal) -> Decimal | None:
+    """Return an order's own size, else what it filled as a completed order.
+
+    The broker leaves out the size of an order that it lists as filled. One that filled more than its own
+    size, or less and never all of it, was changed while nobody heard it; one that once filled all of it lost
+    something by a correction. `most` is what it ever filled by the fills known now: some come after the list.
+    """
+    own, listed = order.total, order.listed
+    if own is None:
+        if listed is None and order.status == "Filled" and not order.legs:
+            return most
+        return listed
+    if listed is not None and (listed > own or (most < own and order.account and not order.legs)):
+        return listed
+    return own
 
 
 def over_accounts(

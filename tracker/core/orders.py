@@ -173,7 +173,6 @@ class Orders:
                 status=status.status,
                 broker_filled=status.filled,
                 ended=False,
-                unsized=before.unsized and not size,
             ),
         )
         # A combo's filled counts combos, and an order of an FA group spans accounts.
@@ -197,47 +196,34 @@ class Orders:
                 status=order.status or before.status,
                 legs=order.legs or before.legs,
                 ended=False,
-                unsized=before.unsized and not order.total,
             ),
         )
 
     def completed(self, order: CompletedOrder) -> None:
-        """Process a completed order: its last status and what it filled, also if it was unknown until now.
-
-        The broker leaves out the size of a filled order, which then is what was filled.
-        """
+        """Process a completed order: its last status and what it filled, also if it was unknown until now."""
         key = order.order_key
         if key is None:
             return
         before = self._state.get(ORDERS, broker_order_text(key)) or OrderState(key)
-        filled = order.filled or before.broker_filled
         account, con_id = order.account or before.account, order.con_id or before.con_id
         legs = order.legs or before.legs
-        single = f"{account} {con_id} {broker_order_text(key)}" if account and con_id and not legs else ""
-        whole = order.filled or None if order.status == "Filled" else None
-        size = order.total or (None if before.unsized else before.total)
-        total = size or whole or before.total
-        if whole is not None and size and self._was_changed(single, size, whole):
-            total = whole
-        unsized = bool(total) and not size
         self._put(
             before,
             OrderState(
-                key, account, con_id, total, order.status, filled, legs, completed=True, unsized=unsized
+                key,
+                account,
+                con_id,
+                order.total or before.total,
+                order.status,
+                order.filled or before.broker_filled,
+                legs,
+                completed=True,
+                listed=order.filled or None if order.status == "Filled" else None,
             ),
         )
-        if single:
-            self._compare(single, order.filled)
-
-    def _was_changed(self, single: str, total: Decimal, filled: Decimal) -> bool:
-        """Return whether a filled order has another size than the one that we know.
-
-        It filled more than that, or less and never all of it. One that once filled all of it lost something
-        by a correction.
-        """
-        row = self._state.get(TOTALS, single) if single else None
-        most = max(row.totals.most, row.totals.filled) if row is not None else ZERO
-        return filled > total or bool(single and most < total and filled < total)
+        # A combo's filled counts combos, and an order of an FA group spans accounts.
+        if account and con_id and not legs:
+            self._compare(f"{account} {con_id} {broker_order_text(key)}", order.filled)
 
     # Which orders work
 

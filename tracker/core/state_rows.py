@@ -289,8 +289,8 @@ class OrderState(Struct, frozen=True):
     """Whether a complete answer about all open orders lacked it, and nothing newer came of it."""
     completed: bool = False
     """Whether the broker lists it as completed; such an order never works again, whatever comes late."""
-    unsized: bool = False
-    """Whether nothing told its size, so that `total` is what it filled as a completed order."""
+    listed: Decimal | None = None
+    """What it filled by the list of completed orders, if that says that it is filled; see `order_sizes`."""
 
     @property
     def over(self) -> bool:
