@@ -440,7 +440,7 @@ class World:
     # Faults off
 
     def _calm(self) -> None:
-        """Take the faults away; everything must come right within `_CALM_ROUNDS` steps."""
+        """Take the faults away; everything must come right within so many steps of a person's last word."""
         self.tell("faults off")
         self.swap.put_back()
         self.fates.on = False
@@ -453,10 +453,12 @@ class World:
         self._connect()
         swept = 0
         changed = self.changes is not None
-        for _ in range(_SETTLING_ROUNDS if changed else _CALM_ROUNDS):
+        left = rounds = _SETTLING_ROUNDS if changed else _CALM_ROUNDS
+        while (left := left - 1) >= 0:
             session = self._serve(20 if changed else 0.5)
             if self.changes is not None and self.changes.patient and self._say_why(self.changes):
                 self._pump()
+                left = rounds
             self.neighbour.settle(self.pumps)
             if session.idle and not self.gateway.queue:
                 swept += 1
