@@ -41,6 +41,20 @@ def test_record_that_continues_two_is_as_old_as_the_older_one() -> None:
     shows(day, "RealDayTrading/TSLA", 2)
 
 
+def test_undated_record_is_the_same_in_another_spelling_before_its_contract_is_told() -> None:
+    """Its details say SPX under both names; that its contract is of class SPXW is told only by the fill.
+
+    The fill is 400 s younger than the record's first name, and 600 s older than its second.
+    """
+    owned = option(6000, "SPX", "6000", trading_class="SPXW")
+    record = alert(owned, "SPX", created=None) | {"option_conid": None, "option_conids": []}
+    day = Day({"real-day-trading": {"SPX": record}})
+    day.wait(1000)
+    day.read({"Real Day Trading": {"SPXW": record}})
+    day.fill(owned, 2, at=-600, live=False)
+    shows(day, "Real Day Trading/SPXW", 2)
+
+
 def test_orphan_is_told_as_it_was_known_last() -> None:
     """A is written in another spelling, and is gone before anybody looked at that."""
     day = Day({"real-day-trading": {"TSLA": alert(C95)}})

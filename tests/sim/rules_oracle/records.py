@@ -369,11 +369,11 @@ class Registry:
         old = alert.record
         if new.alerter_key != old.alerter_key:
             return False
-        if not self._one_ticker(alert.number, {new.ticker_key, old.ticker_key}):
-            return False
+        one_ticker = self._one_ticker(alert.number, {new.ticker_key, old.ticker_key})
         if old.created.moment is not None or new.created.moment is not None:
-            return old.created.moment == new.created.moment
-        return self._same_contract(old, new)
+            return one_ticker and old.created.moment == new.created.moment
+        # The contract belongs to the identity of an undated one, and with it the ticker that its details say.
+        return (one_ticker or old.symbol_key == new.symbol_key) and self._same_contract(old, new)
 
     def _record(
         self, alerter: str, ticker: str, raw: Mapping[str, Any], store: StoreRead, first_seen: datetime
