@@ -42,9 +42,9 @@ from tracker.core.journal_entries import (
     Undone,
     entry_of,
     execution_key,
-    field_at,
     read_entry,
 )
+from tracker.core.message_fields import field_at
 from tracker.core.model import AlertId, Contract, EndOf, ExecutionKey, Frame, Source
 
 OLD = AlertId("robindahood-alerts", "NVDA", "2025-11-18T15:42:07.318245", 700100200)

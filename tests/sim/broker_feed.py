@@ -15,20 +15,16 @@ from tests.sim.rules_oracle import facts
 from tracker.core.journal_entries import (
     AdjustmentTold,
     ExecutionsAsked,
-    ExecutionsEndAt,
     LinkDown,
     LinkUp,
-    Message,
-    NoticeAt,
-    OpenOrderAt,
     OpenOrdersAsked,
-    OrderStatusAt,
     PositionsAsked,
     RequestTimedOut,
     SweepChecked,
     SweepQuiet,
     read_entry,
 )
+from tracker.core.message_fields import ExecutionsEndAt, Message, NoticeAt, OpenOrderAt, OrderStatusAt
 from tracker.core.model import EndOf, Frame, Source
 from tracker.paper.contracts import PaperContract
 

@@ -31,17 +31,8 @@ from tests.sim.rules_oracle.oracle import Expected, Oracle
 from tests.sim.rules_oracle.settings import Settings
 from tests.sim.stores import OUR_FIELDS
 from tests.support.fakes import Records
-from tracker.core.journal_entries import (
-    Assigned,
-    Dismissed,
-    ExecutionAt,
-    FeeAt,
-    GapAccepted,
-    GapReopened,
-    Message,
-    Undone,
-    read_entry,
-)
+from tracker.core.journal_entries import Assigned, Dismissed, GapAccepted, GapReopened, Undone, read_entry
+from tracker.core.message_fields import ExecutionAt, FeeAt, Message
 from tracker.core.model import Frame, Source
 from tracker.core.ports import AlertStore
 from tracker.paper.contracts import PaperContract

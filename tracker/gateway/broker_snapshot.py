@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from tracker.core.audit.inputs import BrokerView
-from tracker.core.journal_entries import PUSHED, ExecutionAt, Fields, Message, field_at
+from tracker.core.journal_entries import Fields
+from tracker.core.message_fields import PUSHED, ExecutionAt, Message, field_at
 from tracker.core.model import (
     BrokerFact,
     CompletedOrder,

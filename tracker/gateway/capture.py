@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 
 from loguru import logger
 
-from tracker.core.journal_entries import ExecutionAt, Fields, LinkUp, Message, OpenOrderAt, execution_key
+from tracker.core.journal_entries import Fields, LinkUp, execution_key
+from tracker.core.message_fields import ExecutionAt, Message, OpenOrderAt
 from tracker.core.model import Source
 from tracker.gateway.allowlist import AllowList
 from tracker.gateway.capture_sink import CaptureFailed, CaptureSink

@@ -17,7 +17,8 @@ from typing import Any, Final
 from loguru import logger
 
 from tracker.core.broker_clock import skew_of
-from tracker.core.journal_entries import Fields, LinkDown, Message
+from tracker.core.journal_entries import Fields, LinkDown
+from tracker.core.message_fields import Message
 from tracker.core.model import BrokerTime, Frame, Notice, Source
 from tracker.gateway.broker_time import BrokerTimeRequests
 from tracker.gateway.capture import Capture

@@ -19,15 +19,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tracker.core.journal_entries import (
+from tracker.core.journal_entries import Fields, execution_key
+from tracker.core.message_fields import (
     ExecutionAt,
     FeeAt,
-    Fields,
     Message,
     NoticeAt,
     OpenOrderAt,
     OrderStatusAt,
-    execution_key,
     field_at,
 )
 from tracker.core.model import CommissionReport, ExecutionKey

@@ -23,7 +23,7 @@ from typing import Final
 from msgspec import Struct
 
 from tracker.core import limits
-from tracker.core.journal_entries import (
+from tracker.core.message_fields import (
     ExecutionAt,
     ExecutionsEndAt,
     FeeAt,

@@ -13,7 +13,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from tracker.core.journal_entries import FeeAt, Fields, Message, field_at
+from tracker.core.journal_entries import Fields
+from tracker.core.message_fields import FeeAt, Message, field_at
 from tracker.core.model import Execution, Frame, Notice, Source
 from tracker.gateway.capture import Capture
 from tracker.gateway.capture_sink import CaptureSink, Fatal, NullSink

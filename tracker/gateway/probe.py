@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from tracker.core.journal_entries import Fields, Message
+from tracker.core.journal_entries import Fields
+from tracker.core.message_fields import Message
 from tracker.gateway.link import LinkOptions
 
 _GAP_SECONDS: Final = 1.0

@@ -29,21 +29,17 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from tracker.core.journal_entries import (
-    PUSHED,
     CompletedOrdersAsked,
     Entry,
-    ExecutionAt,
     ExecutionsAsked,
-    ExecutionsEndAt,
     Fields,
-    Message,
     OpenOrdersAsked,
     PositionsAsked,
     RequestTimedOut,
     SweepChecked,
     SweepQuiet,
-    field_at,
 )
+from tracker.core.message_fields import PUSHED, ExecutionAt, ExecutionsEndAt, Message, field_at
 from tracker.core.model import EndOf, Notice
 from tracker.gateway.capture_sink import CaptureSink
 from tracker.gateway.ib_insync_compat import ExecutionFilter

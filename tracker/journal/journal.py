@@ -24,7 +24,8 @@ from typing import Final
 import msgspec
 
 from tracker.core.journal_entries import Arriving as ArrivingFrame
-from tracker.core.journal_entries import Entry, Message, execution_key, read_entry
+from tracker.core.journal_entries import Entry, execution_key, read_entry
+from tracker.core.message_fields import Message
 from tracker.core.model import Alert, CommissionReport, ExecutionKey, Frame, Source, correction_parts
 from tracker.core.state import EXECUTIONS, FEES
 from tracker.journal.event_log import EventLog

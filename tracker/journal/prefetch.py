@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from tracker.core.journal_entries import ExecutionAt, FeeAt, Message, execution_key
+from tracker.core.journal_entries import execution_key
+from tracker.core.message_fields import ExecutionAt, FeeAt, Message
 from tracker.core.state import ALERTS, EXECUTIONS, FEES, ORDERS, OWNERS, TOTALS, WINDOWS
 from tracker.core.state_rows import root_text
 from tracker.journal.rows import JournalState

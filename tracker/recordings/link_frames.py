@@ -15,20 +15,17 @@ from tracker.core.journal_entries import (
     Arriving,
     CompletedOrdersAsked,
     Entry,
-    ExecutionAt,
     ExecutionsAsked,
-    ExecutionsEndAt,
     Fields,
     FirstSweepOver,
     LinkDown,
     LinkUp,
-    Message,
     OpenOrdersAsked,
     PositionsAsked,
     RequestTimedOut,
     SweepChecked,
-    field_at,
 )
+from tracker.core.message_fields import ExecutionAt, ExecutionsEndAt, Message, field_at
 from tracker.core.model import EndOf, Source
 from tracker.gateway.dedup import Deduplicator
 from tracker.journal.journal import Journal

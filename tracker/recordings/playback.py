@@ -15,7 +15,8 @@ from typing import Final
 
 from loguru import logger
 
-from tracker.core.journal_entries import Fields, Message
+from tracker.core.journal_entries import Fields
+from tracker.core.message_fields import Message
 from tracker.paper.connection import Connection
 from tracker.paper.decode_requests import RequestError
 from tracker.paper.encode_messages import current_time

@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from tracker.core.journal_entries import (
+from tracker.core.journal_entries import Fields, execution_key
+from tracker.core.message_fields import (
     PUSHED,
     ExecutionAt,
     FeeAt,
-    Fields,
     Message,
     NoticeAt,
     OpenOrderAt,
     OrderStatusAt,
-    execution_key,
     field_at,
 )
 from tracker.core.model import ExecutionKey
