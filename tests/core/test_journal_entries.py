@@ -17,6 +17,7 @@ from tracker.core.journal_entries import (
     DecidedAgain,
     Dismissed,
     Entry,
+    EventCancelled,
     ExecutionsAsked,
     FirstSweepOver,
     FlexAdjustment,
@@ -93,6 +94,11 @@ STORED: list[tuple[Entry, str, str]] = [
         "flex",
         "position_changed DU1:7 adjusted 2025-11-18T01:25:00+00:00 -3 1 why"
         " 8 NVDA OPT 2025-11-21 122.5 C 100 USD NVDA1 NVDA1",
+    ),
+    (
+        EventCancelled(*("700100200", "transferred", "2025-11-18T20:00:00+00:00", "4", "NVDA", "502", 7)),
+        "flex",
+        "event_cancelled 700100200 transferred 2025-11-18T20:00:00+00:00 4 NVDA 502 7",
     ),
     (Undone(9, FILL), "person", f"undo 9 {FILL_TEXT}"),
     (GapAccepted(date(2025, 11, 17)), "person", "gap_accepted 2025-11-17"),

@@ -304,10 +304,23 @@ class Differences:
         if rows:
             self._reasons.append("a person took an adjustment back")
         for row in rows:
-            self._state.put(ADJUSTMENTS, replace(row, undone=True))
             for other in self._state.find(ADJUSTMENTS, "contract", f"{row.account} {row.con_id}"):
                 if other.replaced_by == row.name:
                     self._state.put(ADJUSTMENTS, replace(other, undone=False, replaced_by=""))
+        self._take_back(rows)
+
+    def cancelled(self, seq: int) -> None:
+        """Take back in its place what a report cancels: it never was, so what the broker showed of it was
+        that.
+        """
+        rows = self._state.find(ADJUSTMENTS, "name", str(seq))
+        if rows:
+            self._reasons.append("a report cancelled why a position changed")
+        self._take_back(rows)
+
+    def _take_back(self, rows: Iterable[Adjustment]) -> None:
+        for row in rows:
+            self._state.put(ADJUSTMENTS, replace(row, undone=True))
         for row in rows:
             holding = self._state.get(HOLDINGS, f"{row.account} {row.con_id}")
             assert holding is not None, "what was adjusted was folded"

@@ -268,6 +268,28 @@ class PositionChanged(Entry, frozen=True):
     """The contract into which all of it moves, in the same account."""
 
 
+class EventCancelled(Entry, frozen=True):
+    """A Flex report cancels a change of a position that an earlier one listed.
+
+    `at` and `amount` are as of a `PositionChanged`.
+    """
+
+    SOURCE = Source.FLEX
+    NAME = "event_cancelled"
+    contract: str
+    """As `ContractKey.text`."""
+    cause: str
+    at: str
+    """When the change was; where it is not known yet, the time of the row that cancels it."""
+    amount: str
+    """The change by which the row turns it back."""
+    text: str = ""
+    transaction: str = ""
+    """The number of the row's transaction."""
+    frame: int = 0
+    """The frame that entered the change; 0 where no report had it yet."""
+
+
 class Undone(Entry, frozen=True):
     """A person takes back what was decided with a frame; the execution is empty for an adjustment."""
 
@@ -333,7 +355,7 @@ ENTRIES: Final[tuple[type[Entry], ...]] = (
     *(PositionsAsked, ExecutionsAsked, OpenOrdersAsked, CompletedOrdersAsked),
     *(RecordReplaced, RecordGone, RecordBack, RecordCopied, Rematched),
     *(Assigned, PartAssigned, Dismissed, AdjustmentTold, FlexAdjustment, PositionChanged, Undone),
-    *(GapAccepted, GapReopened),
+    *(EventCancelled, GapAccepted, GapReopened),
     *(DayCovered, HoursCovered, FlexTrade, FlexFee),
 )
 

@@ -41,6 +41,7 @@ from tracker.core.journal_entries import (
     Assigned,
     Dismissed,
     Entry,
+    EventCancelled,
     ExecutionsAsked,
     FirstSweepOver,
     LinkDown,
@@ -455,6 +456,8 @@ class Ledger:
                 self._differences.adjust(frame, entry, self._times.moment(frame))
             case PositionChanged():
                 self._differences.reported(frame, entry)
+            case EventCancelled():
+                self._differences.cancelled(entry.frame)
             case Undone(seq, execution):
                 self._undo(frame, seq, execution)
             case _:

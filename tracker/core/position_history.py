@@ -10,6 +10,7 @@ taken off.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -52,12 +53,12 @@ class Fit(NamedTuple):
 
 
 class PositionHistory:
-    """Hold the entries of one contract, `key` as `ContractKey.text`, except the adjustment `without`.
+    """Hold the entries of one contract, `key` as `ContractKey.text`, except the adjustments `without`.
 
     Entries that are not in the state can be added, to compare them before they are journalled.
     """
 
-    def __init__(self, state: LedgerState, key: str, *, without: Adjustment | None = None) -> None:
+    def __init__(self, state: LedgerState, key: str, *, without: Collection[Adjustment] = ()) -> None:
         holding = state.get(HOLDINGS, key)
         self.is_known = holding is not None
         """Whether the contract was ever traded, or anything was moved into it."""
@@ -79,7 +80,7 @@ class PositionHistory:
                 at, seq = second_of(gone.moment.time), gone.moment.seq
                 self._steps.append(_Step(at, seq, 1, _Effect.SETS, ZERO))
         for one in sorted(state.find(ADJUSTMENTS, "contract", key), key=lambda one: one.seq):
-            if not one.undone and one != without:
+            if not one.undone and one not in without:
                 self._steps += _steps_of(one)
         self._steps.sort(key=_in_order)
 

@@ -65,6 +65,8 @@ class PositionEvent:
     """The account from or to which it was transferred."""
     unsigned: bool = False
     """Whether the row gives no sign: of a short position the quantity has the other one."""
+    cancels: bool = False
+    """Whether the row says that it cancels a change which another report lists."""
     transaction: str = ""
     text: str = ""
     """IBKR's own words."""
@@ -149,16 +151,16 @@ def _actions(rows: Sequence[Row]) -> Iterator[PositionEvent]:
         events = [_before_its_second(event) for event in _net(rows_of)]
         gone = [each for each in events if each.quantity < 0]
         come = [each for each in events if each.quantity > 0]
+        cancels = all(map(_is_cancelled, parts))
         one_for_one = len(gone) == len(come) == 1
         if one_for_one and gone[0].contract.con_id != come[0].contract.con_id:
             ratio = come[0].quantity / -gone[0].quantity
-            yield replace(gone[0], becomes=come[0].contract, ratio=ratio)
+            yield replace(gone[0], becomes=come[0].contract, ratio=ratio, cancels=cancels)
         elif cause == "split" and len(events) == 1:
             each = _ratio_in(events[0].text)
-            cancels = all(map(_is_cancelled, parts))
-            yield replace(events[0], ratio=1 / each if each and cancels else each)
+            yield replace(events[0], ratio=1 / each if each and cancels else each, cancels=cancels)
         else:
-            yield from events
+            yield from (replace(each, cancels=cancels) for each in events)
 
 
 def _net(events: Iterable[PositionEvent]) -> list[PositionEvent]:
@@ -204,6 +206,7 @@ def _transfers(rows: Sequence[Row]) -> Iterator[PositionEvent]:
             at=_moment(row, event.day, goes=signed < 0),
             other_account=limits.clean_text(row.get("account", "")),
             unsigned=unsigned,
+            cancels=_is_cancelled(row),
         )
 
 

@@ -16,9 +16,9 @@ report, or one imported twice, changes nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -26,14 +26,20 @@ from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustmen
 from tracker.core.differences import leads_to, settled_of
 from tracker.core.journal_entries import FlexAdjustment, PositionChanged
 from tracker.core.position_history import PositionHistory
-from tracker.core.scaling import is_same_ratio, scaled
+from tracker.core.scaling import scaled
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES, EXECUTIONS, HOLDINGS, POSITIONS, LedgerState
 from tracker.gateway.flex_dates import hours_of
 from tracker.gateway.flex_events import PositionEvent
+from tracker.reconcile.flex_known_events import (
+    NEAR,
+    SECOND,
+    Cancellations,
+    into_key_of,
+    is_same,
+    key_of,
+    text_of,
+)
 
-NEAR: Final = timedelta(days=5)
-_SECOND: Final = timedelta(seconds=1)
-"""How much before its time an action counts."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 IN_PLACE: Final = (SPLIT, TRANSFERRED, ADJUSTED)
 """The causes that are never also among the trades."""
@@ -47,12 +53,15 @@ class EventPlan:
     says what the import will do.
     """
 
-    def __init__(self, state: LedgerState, events: Iterable[PositionEvent]) -> None:
+    def __init__(
+        self, state: LedgerState, events: Iterable[PositionEvent], cancelled: Cancellations | None = None
+    ) -> None:
         self._state = state
+        self._cancelled = cancelled or Cancellations(state, ())
         self._pasts: dict[str, PositionHistory] = {}
         by_time = sorted(events, key=lambda event: event.at or _LONG_AGO)
         shown = [(event, entry) for event in by_time for entry in _explanations(state, event)]
-        known = [event for event, entry in shown if entry.contract != _into_key(event)]
+        known = [event for event, entry in shown if entry.contract != into_key_of(event)]
         # Where only what came is shown, a fill of this report may be missing for what went.
         halves = [event for event, _ in shown if event not in known and self._may_count(event)]
         self._shown = [(event, entry) for event, entry in shown if event not in halves]
@@ -61,8 +70,8 @@ class EventPlan:
         known += [event for event, _ in self._shown]
         unshown = [event for event in by_time if event not in known and self._may_count(event)]
         for event in unshown:
-            for key in (_key(event), _into_key(event)):
-                self._pasts.setdefault(key, PositionHistory(state, key))
+            for key in (key_of(event), into_key_of(event)):
+                self._pasts.setdefault(key, self._past(key))
         # Where an answer contains an event, the quantity held then is known once all executions are.
         self._last = [event for event in unshown if self._is_contained(event)]
         """Those to be decided after all executions of the report."""
@@ -99,11 +108,16 @@ class EventPlan:
     def _may_count(self, event: PositionEvent) -> bool:
         """Return whether an event is neither among the trades nor already entered."""
         unclear = event.cause == SPLIT and event.ratio is None
+        # A transfer that it cancels is in an older report, and never counts.
+        unclear = unclear or (event.cancels and event.cause == TRANSFERRED)
         return event.at is not None and event.cause in IN_PLACE and not unclear and not self._is_known(event)
+
+    def _past(self, key: str) -> PositionHistory:
+        return PositionHistory(self._state, key, without=self._cancelled.undone)
 
     def _is_contained(self, event: PositionEvent) -> bool:
         assert event.at is not None, "only such an event may count"
-        return self._pasts[_key(event)].is_answered_behind(event.at)
+        return self._pasts[key_of(event)].is_answered_behind(event.at)
 
     def _decide(self, event: PositionEvent) -> Iterator[FlexAdjustment | PositionChanged]:
         fitting = (change for one in _readings(event) if (change := self._fitting(one)) is not None)
@@ -113,7 +127,7 @@ class EventPlan:
             yield found
 
     def _fitting(self, event: PositionEvent) -> PositionChanged | None:
-        at, key, into = event.at, _key(event), _into_key(event)
+        at, key, into = event.at, key_of(event), into_key_of(event)
         assert at is not None, "only such an event may count"
         if into and leads_to(self._state, into, key):
             return None
@@ -138,37 +152,15 @@ class EventPlan:
             at.isoformat(),
             str(event.quantity),
             "" if ratio is None else str(ratio),
-            _text(event),
+            text_of(event),
             event.becomes,
         )
 
     def _is_known(self, event: PositionEvent) -> bool:
         """Return whether a person or a report entered it already, even if that was taken back."""
-        rows = self._state.find(ADJUSTMENTS, "contract", _key(event))
-        return any(row.told and _is_same(row, event) for row in rows)
-
-
-def _is_same(row: Adjustment, event: PositionEvent) -> bool:
-    assert event.at is not None, "only such an event may count"
-    if event.becomes is not None:
-        return row.into == _into_key(event)
-    if event.ratio is not None:
-        # At any time: a split that counts twice would be worse than one that is left out.
-        return is_same_ratio(row.ratio, event.ratio) and row.place.time >= event.at - NEAR
-    return row.note == _text(event) and _is_at(row, event.day, event.at)
-
-
-def _is_at(row: Adjustment, day: date | None, at: datetime) -> bool:
-    """Return whether an adjustment may be one of that moment, which is known to the day where the report has
-    no time: IBKR describes all transfers of a contract alike.
-    """
-    begins, ends = (at, at) if day is None else hours_of(day, day)
-    placed = row.place.time
-    if row.place.seq != row.seq:  # It is at an answer, which contains the event.
-        return begins - _SECOND <= placed and abs(placed - at) <= NEAR
-    if any(abs(one - bound) <= _SECOND for one in (placed, at) for bound in (begins, ends)):
-        return begins - _SECOND <= placed <= ends
-    return placed == at
+        rows = self._state.find(ADJUSTMENTS, "contract", key_of(event))
+        rows = [row for row in rows if row.told and is_same(row, event)]
+        return any(not self._cancelled.is_booked_after(event, row) for row in rows)
 
 
 def _counts_at_its_time(state: LedgerState, event: PositionEvent, shown: Difference) -> bool:
@@ -177,25 +169,27 @@ def _counts_at_its_time(state: LedgerState, event: PositionEvent, shown: Differe
     """
     if event.at is None or event.ratio is not None or event.day is None:
         return False
-    if any(abs(event.at - bound) <= _SECOND for bound in hours_of(event.day, event.day)):
+    if any(abs(event.at - bound) <= SECOND for bound in hours_of(event.day, event.day)):
         return False  # The report says only the day.
-    rows = state.find(EXECUTIONS, "contract", _key(event))
+    rows = state.find(EXECUTIONS, "contract", key_of(event))
     between = (event.at < row.moment.time <= shown.place.time for row in rows if row.counted)
-    past = PositionHistory(state, _key(event))
+    past = PositionHistory(state, key_of(event))
     return any(between) and past.fit(event.at, event.quantity) is not None
 
 
 # Which contract became the other one
 
 
-def directed(state: LedgerState, event: PositionEvent) -> PositionEvent:
-    """Return an event in the direction that fits the journal.
+def directed(
+    state: LedgerState, event: PositionEvent, cancelled: Collection[Adjustment] = ()
+) -> PositionEvent:
+    """Return an event in the direction that fits the journal without what is cancelled.
 
     Of a short position the report adds to the contract that goes, and takes from the one that comes. The same
     holds for a short position that is transferred out.
     """
     if event.unsigned:
-        past = PositionHistory(state, _key(event))
+        past = PositionHistory(state, key_of(event), without=cancelled)
         short = past.is_known and event.at is not None and past.held_at(event.at) <= 0
         return replace(event, quantity=-event.quantity) if short else event
     fitting = (one for one in _readings(event) if _before(state, one) == -one.quantity)
@@ -219,11 +213,11 @@ def _readings(event: PositionEvent) -> tuple[PositionEvent, ...]:
 
 def _before(state: LedgerState, event: PositionEvent) -> Decimal | None:
     """Return what was held of the contract of an event before it; None where it was never traded."""
-    waiting = _unexplained(state, _key(event), event.day)
+    waiting = _unexplained(state, key_of(event), event.day)
     if waiting is not None:
         held: Decimal = waiting.listed - waiting.amount
         return held
-    past = PositionHistory(state, _key(event))
+    past = PositionHistory(state, key_of(event))
     if not past.is_known:
         return None
     return past.held_now() if event.at is None else past.held_at(event.at)
@@ -233,7 +227,7 @@ def _before(state: LedgerState, event: PositionEvent) -> Decimal | None:
 
 
 def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdjustment]:
-    text, key = _text(event), _key(event)
+    text, key = text_of(event), key_of(event)
     waiting = _unexplained(state, key, event.day)
     into = _into(state, event)
     if waiting is not None and (_is_moved(state, event) or (not into and _goes_on(state, event))):
@@ -248,37 +242,25 @@ def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdju
         return
     if waiting is None and _goes_on(state, event):
         return  # All of it goes on at its time, with its owners.
-    key = _into_key(event)
+    key = into_key_of(event)
     waiting = _unexplained(state, key, event.day)
     if waiting is not None and waiting.amount == scaled(-event.quantity, event.ratio):
         yield FlexAdjustment(key, event.cause, "", text)
-
-
-def _key(event: PositionEvent) -> str:
-    return f"{event.account} {event.contract.con_id}"
-
-
-def _into_key(event: PositionEvent) -> str:
-    return "" if event.becomes is None else f"{event.account} {event.becomes.con_id}"
-
-
-def _text(event: PositionEvent) -> str:
-    return event.text or f"Flex transaction {event.transaction}"
 
 
 def _into(state: LedgerState, event: PositionEvent) -> str:
     """Return the contract that another one became, if the broker's positions or fills contain it."""
     if event.becomes is None or event.ratio is None:
         return ""
-    into = _into_key(event)
+    into = into_key_of(event)
     known = state.get(POSITIONS, into) is not None or state.get(HOLDINGS, into) is not None
-    return into if known and not leads_to(state, into, _key(event)) else ""
+    return into if known and not leads_to(state, into, key_of(event)) else ""
 
 
 def _is_moved(state: LedgerState, event: PositionEvent) -> bool:
     """Return whether a person or a report said already which contract it became."""
-    rows = state.find(ADJUSTMENTS, "contract", _key(event))
-    return any(row.into and row.into == _into_key(event) and not row.undone for row in rows)
+    rows = state.find(ADJUSTMENTS, "contract", key_of(event))
+    return any(row.into and row.into == into_key_of(event) and not row.undone for row in rows)
 
 
 def _goes_on(state: LedgerState, event: PositionEvent) -> bool:
@@ -287,9 +269,9 @@ def _goes_on(state: LedgerState, event: PositionEvent) -> bool:
     """
     if event.becomes is None or event.ratio is None or event.at is None:
         return False
-    if leads_to(state, _into_key(event), _key(event)):
+    if leads_to(state, into_key_of(event), key_of(event)):
         return False
-    past = PositionHistory(state, _key(event))
+    past = PositionHistory(state, key_of(event))
     return past.is_known and past.fit(event.at, event.quantity, leaves=True) is not None
 
 
@@ -301,7 +283,7 @@ def _unexplained(state: LedgerState, key: str, day: date | None) -> Difference |
     if settled is None or day is None or abs(settled.place.time.date() - day) > NEAR:
         return None
     seen = settled.as_difference
-    before = PositionHistory(state, key, without=settled).held_behind(settled.place)
+    before = PositionHistory(state, key, without=(settled,)).held_behind(settled.place)
     # What became known since may explain it, at least in part.
     return seen if seen.listed - before == seen.amount else None
 

@@ -23,6 +23,7 @@ from tracker.core.alert_updates import instant, number
 from tracker.core.journal_entries import (
     Arriving,
     DayCovered,
+    EventCancelled,
     FlexAdjustment,
     FlexFee,
     FlexTrade,
@@ -54,6 +55,7 @@ from tracker.journal.prefetch import FilledOrder, look_up_orders
 from tracker.queries.as_json import Json, contract_json
 from tracker.reconcile.flex_cancels import JournalBookings
 from tracker.reconcile.flex_causes import EventPlan, directed
+from tracker.reconcile.flex_known_events import Cancellations
 from tracker.status.protocol import CommandError
 
 _CHANGES_SHOWN: Final = 200
@@ -85,8 +87,10 @@ class FlexImport:
     more_changes: int = 0
     events: PositionEvents = field(default_factory=PositionEvents)
     """The events in its other sections: positions that changed without a trade."""
-    applied: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = field(default_factory=list)
-    """The events that explain a position which no execution explains."""
+    applied: list[tuple[PositionEvent, EventCancelled | FlexAdjustment | PositionChanged]] = field(
+        default_factory=list
+    )
+    """The events that explain a position which no execution explains, or cancel one that did."""
 
     def add(self, row: Row, what: str) -> None:
         """Note an execution that the report adds or voids."""
@@ -177,9 +181,14 @@ class FlexImporter:
         foreign = _foreign(journal.state, sorted({each.account for each in report.statements}))
         found = read_events(report.others)
         ours = (each for each in found.events if each.account not in foreign)
-        events = replace(found, events=tuple(directed(journal.state, each) for each in ours))
+        self._cancelled = Cancellations(
+            journal.state, ours, _cancelled_before(journal) if found.events else ()
+        )
+        undone = self._cancelled.undone
+        left = [directed(journal.state, each, undone) for each in self._cancelled.left]
+        events = replace(found, events=(*self._cancelled.gone, *left))
         self.result = FlexImport(report.executions, foreign=foreign, absent=tuple(absent), events=events)
-        self._events = EventPlan(journal.state, self.result.events.events)
+        self._events = EventPlan(journal.state, left, self._cancelled)
 
     def batches(self) -> Iterator[list[Arriving]]:
         """Yield the entries to journal, each batch in one commit.
@@ -200,7 +209,7 @@ class FlexImporter:
         return self.result
 
     def begin(self) -> list[Arriving]:
-        """Return the entries that void trades which the report lacks.
+        """Return the entries that void trades which the report lacks, or take back what it cancels.
 
         Raises CommandError where the report is another login's, or lacks terms of a contract that the journal
         does not know either.
@@ -216,7 +225,7 @@ class FlexImporter:
                 self.result.unknown.append(cancel)
             elif not self._bookings.is_replaced(known):
                 voids.append(self._bookings.void_of(known, cancel))
-        return self.take(voids)
+        return [*(entry.arriving for _, entry in self._cancelled.taken), *self.take(voids)]
 
     def _refuse_foreign(self) -> None:
         accounts = sorted({statement.account for statement in self._report.statements})
@@ -349,7 +358,8 @@ class FlexImporter:
         closes, waiting = _gaps(self._journal, _Hours([*known, *hours]), _Hours(report), self._zone)
         self.result.closes, self.result.waiting = closes, waiting
         told = list(self._events.rest())
-        self.result.applied = self._events.taken
+        cancelled = [(event, entry) for event, entry in self._cancelled.taken if entry.frame]
+        self.result.applied = [*cancelled, *self._events.taken]
         return [entry.arriving for entry in (*told, *hours, *map(DayCovered, closes))]
 
 
@@ -369,6 +379,12 @@ def hours_covered(journal: Journal) -> list[HoursCovered]:
     """Return which hours of which accounts Flex reports have covered, as far as retention keeps them."""
     entries = journal.flex_entries(b"\0".join((HoursCovered.NAME.encode(), b"")))
     return [entry for entry in entries if isinstance(entry, HoursCovered)]
+
+
+def _cancelled_before(journal: Journal) -> list[EventCancelled]:
+    """Return what earlier reports cancelled, as far as retention keeps it."""
+    entries = journal.flex_entries(b"\0".join((EventCancelled.NAME.encode(), b"")))
+    return [entry for entry in entries if isinstance(entry, EventCancelled)]
 
 
 def _each_once(statements: Sequence[Statement]) -> list[Row]:
