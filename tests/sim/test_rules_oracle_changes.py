@@ -489,3 +489,12 @@ def test_what_a_sweep_under_way_reads_leaves_what_was_before_a_word() -> None:
     right = day.right()
     assert seen(right.openings[ACC, 7].confirmed, right.openings[ACC, 7].quantity) == (True, 8)
     assert right.positions[ACC, 7] == 11
+
+
+def test_split_explains_no_empty_answer() -> None:
+    """4 were sold between an answer that lists nothing and the split, and are told late: 6 are split 4:1."""
+    day = bought_ten()
+    day.answer({})
+    day.add(f.AdjustmentTold(day.now + timedelta(seconds=60), ACC, 7, "split", None, ratio=Decimal(4)))
+    day.fill(STK, -4, at=30, live=False)
+    shows(day, A, 24)

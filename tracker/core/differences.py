@@ -122,7 +122,10 @@ class Differences:
             return
         self._reasons.append("a person entered why a position changed")
         settled = None if waiting is not None else self._settled_as(entry, ratio)
-        seen = waiting or (settled.as_difference if settled is not None else not_listed(self._state, holding))
+        seen = waiting or (settled.as_difference if settled is not None else None)
+        if seen is None and (ratio is None or entry.into):
+            # A split makes nothing of no position.
+            seen = not_listed(self._state, holding)
         if ratio is None and seen is None and not entry.into:
             return
         one = Adjustment(
@@ -427,7 +430,7 @@ def not_listed(state: LedgerState, holding: Holding) -> Difference | None:
         return None
     if any(key.startswith(f"{holding.account} ") for key in last.rows):
         return None
-    if holding.last is not None and holding.last.seq > last.asked.seq:
+    if any(row.seq > last.asked.seq for row in state.find(EXECUTIONS, "contract", holding.key.text())):
         return None
     at = last.asked.time.replace(microsecond=0)
     at = at if holding.newest is None else max(at, holding.newest)

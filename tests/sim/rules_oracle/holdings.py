@@ -254,7 +254,10 @@ class Holdings:
                 self.contracts[con_id] = event.becomes
         waiting = self.unexplained.get(holding)
         inferred = None if waiting is not None or event.time is not None else self._explained_by(event)
-        seen = waiting or inferred or (self._unlisted(holding) if event.time is None else None)
+        seen = waiting or inferred
+        if seen is None and event.time is None and (event.ratio is None or target is not None):
+            # A split makes nothing of no position.
+            seen = self._unlisted(holding)
         time, place = event.time, None
         if time is None:
             time = seen.time if seen is not None else self._now(holding, event)
