@@ -9,13 +9,25 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.support.facts import ACCOUNT, START, Story, exec_id, execution, held, position, quantity, shown
+from tests.support.facts import (
+    ACCOUNT,
+    BESIDE,
+    START,
+    Story,
+    exec_id,
+    execution,
+    held,
+    position,
+    quantity,
+    shown,
+)
 from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.expiration_rows import Expiration
 from tracker.core.journal_entries import AdjustmentTold, PositionChanged, Undone
 from tracker.core.model import Moment, Source
 from tracker.core.position_history import Fit, PositionHistory
 from tracker.core.state import ADJUSTMENTS, DEPARTURES, GAPS, HOLDINGS
+from tracker.queries.adjustments import adjustment_json
 
 NEW = replace(STOCK, con_id=701, symbol="NVDB", local_symbol="NVDB")
 INTO = f"{ACCOUNT} 701"
@@ -65,13 +77,35 @@ def test_change_of_what_was_never_traded() -> None:
     assert list(story.state.every(ADJUSTMENTS)) == []
 
 
-def test_part_goes_and_a_late_sale_shrinks_it() -> None:
-    """6 of 10 were left; a sale of 3 before that turns out later: what the report said was left stays."""
+@pytest.mark.parametrize(("late", "left"), [(-3, 3), (2, 8), (-8, 0)])
+def test_part_goes_and_a_late_fill_is_counted_before_it(late: int, left: int) -> None:
+    """The report says how much went, not what was left; it brings nothing to the other side of zero."""
     story = Held(10)
     reported(story, -4)
     assert (held(story), quantity(story)) == (6, 6)
-    traded_in_report(story, 7, -3, 60)
-    assert (held(story), quantity(story)) == (6, 6)
+    traded_in_report(story, 7, late, 60)
+    assert (held(story), quantity(story)) == (left, left)
+    (row,) = story.state.find(ADJUSTMENTS, "contract", KEY)
+    what = f"4 went (transferred); as IBKR says; `tracker undo {row.name}` takes it back"
+    assert adjustment_json(row)["what"] == what
+
+
+@pytest.mark.parametrize(
+    ("listed", "amount", "ratio", "late", "base"), [(19, 4, "", -1, 10), (30, 15, "2", 1, 8)]
+)
+def test_late_fill_that_the_first_answer_contains(
+    listed: int, amount: int, ratio: str, late: int, base: int
+) -> None:
+    """The answer contains 6 bought, a change and what is told last: all of it is taken off the beginning."""
+    story = Story()
+    story.sweep(request=901)
+    story.snapshot(position(listed, contract=STOCK), position(1, contract=BESIDE))
+    traded_in_report(story, 7, 6, -7200)
+    reported(story, amount, at=START - timedelta(hours=1), ratio=ratio)
+    traded_in_report(story, 8, late, -7100)
+    holding = story.state.get(HOLDINGS, KEY)
+    assert holding is not None
+    assert (held(story), int(holding.base)) == (listed, base)
 
 
 def test_all_goes_on_as_a_contract_never_seen() -> None:

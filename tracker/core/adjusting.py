@@ -26,7 +26,7 @@ from tracker.core.lot_changes import last_stand, second_of
 from tracker.core.lot_parts import fill_name
 from tracker.core.lot_rows import Lot
 from tracker.core.model import ZERO, AlertId
-from tracker.core.scaling import owned_of, scaled, scaled_lots
+from tracker.core.scaling import changed, owned_of, scaled, scaled_lots
 from tracker.core.state_rows import AlertPosition, Holding
 
 
@@ -43,6 +43,8 @@ def adjust(holding: Holding, one: Adjustment) -> tuple[Holding, tuple[AlertId, .
     if one.held is not None:
         holding, more = _brought_to(holding, one, one.held)
         touched += more
+    elif one.change is not None:
+        holding, touched = _brought_to(holding, one, changed(holding.held, one.change))
     pending = holding.pending
     if not one.settled:
         pending += holding.held - before

@@ -25,7 +25,8 @@ TRANSFERRED: Final = "transferred"
 class Adjustment(Struct, frozen=True):
     """Hold what the broker held at a place among the executions, where the executions do not explain it.
 
-    It is a quantity, not a change: the change is what the executions before its place do not explain.
+    It is a quantity, not a change: the change is what the executions before its place do not explain. Only a
+    report names a change, and what was held then need not be known in full.
     """
 
     account: str
@@ -58,6 +59,9 @@ class Adjustment(Struct, frozen=True):
     """What was held there, in old units, like the lots and the alerts' positions in them."""
     lots: tuple[Lot, ...] = ()
     alerts: tuple[AlertPosition, ...] = ()
+    change: Decimal | None = None
+    """By how much it changes what was held, as a report says; never to the other side of zero. None if `held`
+    or `ratio` says it."""
 
     @property
     def settled(self) -> bool:

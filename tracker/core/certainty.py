@@ -31,7 +31,7 @@ from msgspec.structs import replace
 
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.answer_rows import CertainAnswers, PositionAnswer
-from tracker.core.lot_changes import stand_of
+from tracker.core.lot_changes import second_of, stand_of
 from tracker.core.model import LIVE, ZERO, Source
 from tracker.core.opening_balance import are_behind, base_of, bases_between, is_contained, is_uncertain
 from tracker.core.position_history import PositionHistory
@@ -183,6 +183,22 @@ class Certainty:
         if holding.listed is None and older is not None and older.confirms(text) and text in older.rows:
             return _begun(rows, holding, older, Baseline.UNCONFIRMED)
         return replace(holding, baseline=Baseline.UNCONFIRMED, base=base_of(rows, holding))
+
+    def before_changes(
+        self, rows: Sequence[BookedExecution], holding: Holding, adjustments: Sequence[Adjustment]
+    ) -> Holding:
+        """Return a confirmed opening balance less what its answer contains, reported changes included.
+
+        It stays as it was where an adjustment says what was held since, or moves something.
+        """
+        moved = any(one.held is not None or one.came_from for one in adjustments)
+        if moved or not rows or holding.listed is None or holding.asked is None:
+            return holding
+        asked = holding.asked
+        later = [one for one in adjustments if second_of(one.place.time) > second_of(asked.time)]
+        history = PositionHistory(self._state, holding.key.text(), without=later)
+        traded = sum((row.execution.signed for row in rows if row.counted), ZERO)
+        return replace(holding, base=history.base_that_holds(base_of(rows, holding) + traded))
 
     def behind_adjustments(
         self, rows: Sequence[BookedExecution], holding: Holding, adjustments: Sequence[Adjustment]

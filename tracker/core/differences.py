@@ -184,11 +184,11 @@ class Differences:
             frame.seq,
             Moment(at, frame.seq),
             entry.cause,
-            held=fit.before + amount if ratio is None else None,
             ratio=ratio,
             note=entry.text,
             at=frame.received_at,
             told=True,
+            change=amount if ratio is None and entry.into is None else None,
         )
         if entry.into is not None:
             into = f"{holding.account} {entry.into.con_id}"

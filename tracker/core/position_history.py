@@ -10,7 +10,7 @@ taken off.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.lot_changes import second_of
 from tracker.core.model import ZERO, Moment
-from tracker.core.scaling import scaled, unscaled
+from tracker.core.scaling import changed, scaled, unscaled
 from tracker.core.state import ADJUSTMENTS, ANSWERS, DEPARTURES, EXECUTIONS, HOLDINGS, LedgerState
 from tracker.core.untraded import held_before, listed_first, on_side_of
 
@@ -34,6 +34,8 @@ class _Effect(Enum):
     ADDS = "adds"
     SCALES = "scales"
     SETS = "sets"
+    CHANGES = "changes"
+    """Adds, but never to the other side of zero."""
 
 
 class _Step(NamedTuple):
@@ -98,8 +100,17 @@ class PositionHistory:
             self._base -= signed
         self._step(at, 0, _Effect.ADDS, signed)
 
-    def changed(self, at: datetime, *, held: Decimal | None = None, ratio: Decimal | None = None) -> None:
+    def changed(
+        self,
+        at: datetime,
+        *,
+        held: Decimal | None = None,
+        ratio: Decimal | None = None,
+        by: Decimal | None = None,
+    ) -> None:
         """Add a change of the position."""
+        if by is not None:
+            self._step(at, 1, _Effect.CHANGES, by)
         if ratio is not None:
             self._step(at, 1, _Effect.SCALES, ratio)
         if held is not None:
@@ -149,6 +160,12 @@ class PositionHistory:
         """Return the opening balance with which so much more would be held after all entries."""
         return self._base_for(_EVER, more)
 
+    def base_that_holds(self, held: Decimal) -> Decimal:
+        """Return the opening balance with which so much is held after all entries, if no change is cut short
+        at zero: it was only with another balance.
+        """
+        return self._base_for(_EVER, held - self._after(self._steps, _Effect.ADDS))
+
     def held_now(self) -> Decimal:
         """Return what is held after all entries."""
         return self.held_at(_EVER)
@@ -159,12 +176,19 @@ class PositionHistory:
 
     def held_behind(self, place: Moment) -> Decimal:
         """Return what was held after all entries up to a place."""
+        return self._after(self._until(place), _Effect.CHANGES)
+
+    def _after(self, steps: Iterable[_Step], changes: _Effect) -> Decimal:
+        """Return what is held after some entries; `changes` is the effect of what changes a quantity."""
         held = self._base
-        for step in self._until(place):
-            if step.effect is _Effect.ADDS:
+        for step in steps:
+            effect = changes if step.effect is _Effect.CHANGES else step.effect
+            if effect is _Effect.ADDS:
                 held += step.value
-            elif step.effect is _Effect.SCALES:
+            elif effect is _Effect.SCALES:
                 held = scaled(held, step.value)
+            elif effect is _Effect.CHANGES:
+                held = changed(held, step.value)
             else:
                 held = step.value
         return held
@@ -216,4 +240,6 @@ def _steps_of(one: Adjustment) -> list[_Step]:
         found.append(_Step(at, seq, 1, _Effect.SCALES, one.ratio))
     if one.held is not None:
         found.append(_Step(at, seq, 1, _Effect.SETS, one.held))
+    elif one.change is not None:
+        found.append(_Step(at, seq, 1, _Effect.CHANGES, one.change))
     return found

@@ -32,6 +32,12 @@ def unscaled(quantity: Decimal, ratio: Decimal) -> Decimal:
     return _rounded(quantity / ratio)
 
 
+def changed(quantity: Decimal, change: Decimal) -> Decimal:
+    """Return what a change makes of a quantity, which goes to zero at most."""
+    after = quantity + change
+    return after if quantity * after >= 0 else ZERO
+
+
 def is_same_ratio(one: Decimal | None, other: Decimal) -> bool:
     """Return whether two ratios are the same; one may be from quantities that the broker rounded."""
     return one is not None and abs(one / other - 1) < _ALIKE

@@ -56,8 +56,9 @@ class WholePast:
             if settled or not rows:
                 # Adjustments hold what the broker listed since; a confirmed opening balance stays as it was,
                 # also where everything was moved in from elsewhere, and taken back.
-                confirmed = holding.baseline is Baseline.SNAPSHOT
-                return holding if confirmed else self._certainty.behind_adjustments(rows, holding, settled)
+                if holding.baseline is Baseline.SNAPSHOT:
+                    return self._certainty.before_changes(rows, holding, settled)
+                return self._certainty.behind_adjustments(rows, holding, settled)
         answer = self._state.get(SNAPSHOTS, "last")
         usable = answer is not None and anew and key.text() not in answer.disturbed
         return self._certainty.begin(rows, holding, answer if usable else None)

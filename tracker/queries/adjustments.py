@@ -239,6 +239,8 @@ def adjustment_json(one: Adjustment) -> Json:
         what = f"all of it {how} {_elsewhere(one)} ({one.cause})"
     elif one.ratio is not None:
         what = f"units were exchanged {ratio_words(one.ratio)} ({one.cause})"
+    elif one.change is not None:
+        what = f"{number(abs(one.change))} {'came' if one.change > 0 else 'went'} ({one.cause})"
     else:
         what = f"the broker held {number(one.held)}, which the fills known then did not explain ({one.cause})"
     said = f"; {one.note}" if one.note else ""

@@ -145,7 +145,7 @@ class EventPlan:
                 ratio = (fit.before + event.quantity) / fit.before
             past.changed(at, ratio=ratio)
         else:
-            past.changed(at, held=fit.before + event.quantity)
+            past.changed(at, by=event.quantity)
         return PositionChanged(
             key,
             event.cause,

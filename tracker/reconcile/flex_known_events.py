@@ -127,8 +127,11 @@ class Cancellations:
             return False
         if event.ratio is not None:
             return is_same_ratio(row.ratio, 1 / event.ratio)
-        if row.note != text_of(event) or row.cause != event.cause or row.held is None:
+        if row.note != text_of(event) or row.cause != event.cause or row.ratio is not None:
             return False
+        if row.change is not None:
+            return abs(row.change) == abs(event.quantity)
+        assert row.held is not None, "it is a change, a ratio or a quantity"
         before = PositionHistory(self._state, row_key(row), without=(row,)).held_behind(row.place)
         # What goes may be written without a sign, and then its cancellation has the wrong one.
         return abs(row.held - before) == abs(event.quantity)

@@ -1,0 +1,58 @@
+"""Reports of several days that are imported in any order: what the alert shows is the same.
+
+The account's facts in the order of time: 4 calls bought at 10:43 on Tuesday, which only Tuesday's report has,
+2 bought later, which the gateway pushed; 2 transferred in and 3 out on Wednesday, then 1 bought.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from tests.support.flex_desk import IMPORTED, OPENING, FlexDesk
+from tests.support.flex_report import ACCOUNT, elements, statement, trade
+
+TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
+PUSHED, LAST = "0000e0d5.6596b0d9.01.01", "0000e0d5.6596b0da.01.01"
+
+
+def transfer(quantity: int, clock: str) -> dict[str, str]:
+    return {
+        "accountId": ACCOUNT,
+        "assetCategory": "OPT",
+        "symbol": "NVDA  251121C00122500",
+        "conid": "700100200",
+        "direction": "IN" if quantity > 0 else "OUT",
+        "quantity": str(quantity),
+        "date": "20251119",
+        "dateTime": f"20251119;{clock}",
+    }
+
+
+def report(*rows: dict[str, str], day: date, moved: tuple[dict[str, str], ...] = ()) -> str:
+    others = f"<OptionEAE/><CorporateActions/><Transfers>{elements('Transfer', moved)}</Transfers>"
+    return statement(*rows, first=day, last=day, others=others)
+
+
+BOUGHT = trade(ibExecID=PUSHED, quantity="2", tradeID="8", transactionID="106002", dateTime="20251118;110000")
+LATER = trade(ibExecID=LAST, quantity="1", tradeID="7", transactionID="106009", dateTime="20251119;150000")
+REPORTS = (
+    report(trade(), BOUGHT | {"ibOrderID": "189"}, day=TUESDAY),
+    report(LATER, day=WEDNESDAY, moved=(transfer(2, "110000"), transfer(-3, "120000"))),
+)
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["live", "cold"])
+@pytest.mark.parametrize("order", list(permutations(range(2))))
+def test_transfer_of_a_newer_report_comes_first(tmp_path: Path, order: tuple[int, ...], cold: bool) -> None:
+    """Of the 3 that went, 2 had no owner; 6 less 1 and 1 more are the alert's. Twice changes nothing."""
+    with FlexDesk(tmp_path, began=IMPORTED if cold else OPENING) as desk:
+        desk.connect(6 if cold else 0)
+        if not cold:
+            desk.bought(PUSHED, 2, perm_id=189, clock="11:00:00")
+        for number in (*order, *range(2)):
+            desk.take_in(REPORTS[number])
+        assert desk.held() == (True, 6, 6)
