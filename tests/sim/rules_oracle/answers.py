@@ -145,8 +145,10 @@ class Answer:
         if heard.came_unread(fact, version):
             return heard.was_pushed_unread(fact, version, self.ended)
         account = fact.order.holding[0]
+        # A sweep that lists its correction leaves out what that replaced.
+        told = min(number for each, number in fact.arrived.items() if each >= version)
         return self._is_younger(fact.versions[version]) or any(
-            one.asked >= self.ended and one.ended < fact.arrived[version] and one.account in ("", account)
+            one.asked >= self.ended and one.ended < told and one.account in ("", account)
             for one in heard.sweeps
         )
 
