@@ -9,6 +9,7 @@ import pytest
 from tests.support.facts import (
     ACCOUNT,
     ALERT,
+    START,
     Story,
     base,
     exec_id,
@@ -185,3 +186,24 @@ def test_newest_uncertain_answer_counts() -> None:
     for listed, before in ((8, 5), (9, 6)):
         story.snapshot(position(listed))
         assert (holding(story).baseline, base(story)) == (Baseline.UNCONFIRMED, before)
+
+
+def test_answer_a_minute_before_a_missed_sale_gives_the_balance() -> None:
+    """Short 3, then 2, as two answers list. 3 more are sold in the second one's second, with the link down.
+
+    The last answer may contain the sale; the one a minute before does not.
+    """
+    story = Story()
+    story.sweep()
+    story.snapshot(position(-3))
+    story.sweep(request=901)
+    story.snapshot(position(-2))
+    story.now += timedelta(seconds=60)
+    story.snapshot(position(-2))
+    sold = int((story.now - START).total_seconds())
+    story.lose_link()
+    story.note(Source.SENT, "executions", "902", ACCOUNT)
+    proof, over = (Source.LINK, ("proof", "902", "complete")), (Source.LINK, ("first_sweep",))
+    sale = execution(exec_id(1), -3, at=sold, request_id=902)
+    story.batch(sale, End(EndOf.EXECUTIONS, 902), proof, over)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, -2, -5)

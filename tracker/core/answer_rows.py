@@ -40,7 +40,7 @@ class ListedChange(Struct, frozen=True):
 class CertainAnswers(Struct, frozen=True):
     """Hold an account's last certain answer, and the last one after which a complete sweep was requested.
 
-    `between` are the last different answers between the two, oldest first.
+    `between` are the last different answers between `earlier` and the newest, oldest first.
     """
 
     account: str

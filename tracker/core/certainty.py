@@ -73,7 +73,8 @@ class Certainty:
         swept = next((one for one in row.all if one.ended.seq < asked), None)
         # None where a sweep that was requested before the proven one ends last.
         if swept is not None and swept != row.swept:
-            between = tuple(one for one in row.between if one.ended.seq > swept.ended.seq)
+            behind = row.swept.ended.seq if row.swept is not None else 0
+            between = tuple(one for one in row.between if one.ended.seq > behind and one != swept)
             self._state.put(ANSWERS, replace(row, swept=swept, between=between, earlier=row.swept))
 
     def lags(self, snapshot: Snapshot) -> bool:
@@ -314,7 +315,8 @@ def _between(row: CertainAnswers) -> tuple[PositionAnswer, ...]:
     before = row.newest
     if before is None or before == row.swept:
         return row.between
-    last = row.between[-1] if row.between else row.swept
+    kept = [one for one in (*row.between, row.swept) if one is not None]
+    last = max(kept, key=lambda one: one.ended.seq, default=None)
     same = last is not None and (last.rows, last.disturbed) == (before.rows, before.disturbed)
     return row.between if same else (*row.between, before)[-KEPT:]
 
