@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -27,7 +28,21 @@ EXECUTION: Final = "EXECUTION"
 _ROW: Final = msgspec.json.Decoder(dict[str, str])
 _LEVELS: Final = ("ORDER", "SYMBOL_SUMMARY", "ASSET_SUMMARY", "CLOSED_LOT", "WASH_SALE", "SUMMARY", "DETAIL")
 _EXCHANGE_TRADE: Final = "ExchTrade"
+_CANCEL: Final = "TradeCancel"
+_WORDS: Final = (
+    *("levelOfDetail", "assetCategory", "putCall", "buySell", "direction"),
+    *("transactionType", "type", "notes", "code"),
+)
+"""The columns whose values are IBKR's own words, which count in any case."""
 _BOOKED_CODES: Final = {"A": "assigned", "Ex": "exercised", "Ep": "expired"}
+_CODES: Final = {code.casefold(): code for code in ("Ca", *_BOOKED_CODES)}
+_KINDS: Final = {
+    kind.casefold(): kind
+    for kind in (
+        *(_EXCHANGE_TRADE, _CANCEL, "BookTrade"),
+        *("Exercise", "Assignment", "Expiration", "Buy", "Sell"),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +67,28 @@ class FlexSection:
         return self.labels.get(name, name)
 
     def renamed(self, row: Row) -> Row:
-        """Return a row under the names of Trades."""
-        if not self.spelled:
-            return row
-        return {self.spelled.get(name, name): value for name, value in row.items()}
+        """Return a row under the names of Trades, its words spelled as IBKR spells them."""
+        if self.spelled:
+            row = {self.spelled.get(name, name): value for name, value in row.items()}
+        other = _other_spelling(tuple(map(row.get, _WORDS)))
+        return {**row, **other} if other else row
+
+
+@lru_cache(4096)
+def _other_spelling(values: tuple[str | None, ...]) -> Row:
+    """Return those of a row's words that a program wrote in other case, as IBKR writes them; cached, since a
+    report has few.
+    """
+    read = {name: _word(name, value) for name, value in zip(_WORDS, values, strict=True) if value}
+    return {name: word for name, word in read.items() if word != values[_WORDS.index(name)]}
+
+
+def _word(name: str, value: str) -> str:
+    if name in ("notes", "code"):
+        return ";".join(_CODES.get(code.casefold(), code) for code in value.split(";"))
+    if name == "transactionType":
+        return _KINDS.get(value.casefold(), value)
+    return value.upper().replace("(CA.)", "(Ca.)")
 
 
 _TRADE_LABELS: Final = {
@@ -177,7 +210,7 @@ def read_row(text: str | bytes) -> Row:
 def is_cancel(row: Row) -> bool:
     """Return whether a row cancels another one."""
     return (
-        row.get("transactionType") == "TradeCancel"
+        row.get("transactionType") == _CANCEL
         or "(Ca.)" in row.get("buySell", "")
         or ("Ca" in (notes := row.get("notes", "")) and "Ca" in notes.split(";"))
     )
