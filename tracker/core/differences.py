@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tracker.core.adjustment_rows import ADJUSTED, Adjustment, Difference
 from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.contracts import is_expiring
+from tracker.core.expirations import ASSIGNED, EXERCISED, expiry_of
 from tracker.core.journal_entries import AdjustmentTold, PositionChanged
 from tracker.core.lot_changes import stand_of
 from tracker.core.model import ZERO, Contract, Frame, Moment
@@ -27,6 +28,7 @@ from tracker.core.scaling import scaled
 from tracker.core.state import (
     ADJUSTMENTS,
     ANSWERS,
+    DEPARTURES,
     DIFFERENCES,
     EXECUTIONS,
     GAPS,
@@ -169,6 +171,13 @@ class Differences:
         if holding is None:
             return
         at, amount = datetime.fromisoformat(entry.at), Decimal(entry.amount)
+        if entry.cause in (EXERCISED, ASSIGNED):
+            past = PositionHistory(self._state, entry.contract)
+            expiry = expiry_of(self._state, past, amount, at)
+            if expiry is not None:
+                self._state.put(DEPARTURES, replace(expiry, cause=entry.cause))
+                self._fold_again(holding.key)
+            return
         ratio = Decimal(entry.ratio) if entry.ratio else None
         leaves = entry.into is not None
         fit = PositionHistory(self._state, entry.contract).fit(at, amount, ratio=ratio, leaves=leaves)

@@ -20,7 +20,7 @@ class Expiration(Struct, frozen=True):
     con_id: int
     moment: Moment
     cause: str
-    """expired, or gone."""
+    """expired, or gone; exercised or assigned once a report says so."""
 
 
 class MissingPosition(Struct, frozen=True):

@@ -11,12 +11,14 @@ comes back when the contract trades later, or when an execution explains why it 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Final
 
 from tracker.core.completeness import BROKEN
 from tracker.core.expiration_rows import Expiration, MissingPosition, MissingPositions
-from tracker.core.model import ZERO, BrokerFact, Notice
+from tracker.core.model import ZERO, BrokerFact, Moment, Notice
+from tracker.core.position_history import PositionHistory
 from tracker.core.state import ABSENCES, DEPARTURES, HOLDINGS, PROOFS, SNAPSHOTS, LedgerState
 from tracker.core.state_rows import (
     ContractKey,
@@ -26,6 +28,25 @@ from tracker.core.state_rows import (
 )
 
 APART: Final = timedelta(minutes=5)
+EXPIRED: Final = "expired"
+EXERCISED: Final = "exercised"
+ASSIGNED: Final = "assigned"
+"""Why an option ended; that it was exercised or assigned only a report tells."""
+
+
+def expiry_of(
+    state: LedgerState, past: PositionHistory, amount: Decimal, since: datetime
+) -> Expiration | None:
+    """Return the expiry that took just what a report says was exercised or assigned; `past` is of the
+    contract, `amount` the change, and it was not before `since`.
+    """
+    rows = state.find(DEPARTURES, "contract", past.key)
+    found = [row for row in rows if row.cause == EXPIRED and row.moment.time >= since]
+    last = max(found, key=lambda row: row.moment, default=None)
+    if last is None:
+        return None
+    before = Moment(last.moment.time, last.moment.seq - 1)
+    return last if past.held_behind(before) == -amount else None
 
 
 class Expirations:
@@ -58,7 +79,7 @@ class Expirations:
             if seen is None or seen.held != holding.held:
                 missing.append(MissingPosition(*holding.key, holding.held, snapshot.ended))
             elif self._agree(seen, snapshot, holding):
-                cause = "expired" if holding.contract.is_option else "gone"
+                cause = EXPIRED if holding.contract.is_option else "gone"
                 self._state.put(DEPARTURES, Expiration(*holding.key, seen.ended, cause))
                 departed.append(holding.key)
             else:

@@ -67,7 +67,7 @@ class PositionHistory:
         self._base = ZERO if holding is None else holding.base
         # An answer that does not list the contract says nothing about what was held before.
         self._asked = None if holding is None or holding.listed is None else holding.asked
-        self._key, self._answers = key, state.get(ANSWERS, key.partition(" ")[0])
+        self.key, self._answers = key, state.get(ANSWERS, key.partition(" ")[0])
         if holding is None:
             self._begin_with_answer()
         rows = [row for row in state.find(EXECUTIONS, "contract", key) if row.counted]
@@ -89,7 +89,7 @@ class PositionHistory:
     def _begin_with_answer(self) -> None:
         """Begin with the newest certain answer's quantity of a contract that was never traded."""
         newest = None if self._answers is None else self._answers.newest
-        listed = None if newest is None else newest.rows.get(self._key)
+        listed = None if newest is None else newest.rows.get(self.key)
         if newest is not None and listed is not None:
             self._base, self._asked = listed, newest.asked
 
@@ -121,8 +121,8 @@ class PositionHistory:
         if self.is_known:
             self._base = self.base_without(at, quantity)
         else:
-            before = held_before(self._answers, self._key, lambda asked: asked.time >= at)
-            first = listed_first(self._answers, self._key)
+            before = held_before(self._answers, self.key, lambda asked: asked.time >= at)
+            first = listed_first(self._answers, self.key)
             self._base = on_side_of(first - quantity, first) if before is None else before
         self.is_known = True
         self._step(at, 1, _Effect.ADDS, quantity)
@@ -138,7 +138,7 @@ class PositionHistory:
         """
         contained = self.is_answered_behind(at)
         if not self._is_traded and not self._until(Moment(at, _NOT_JOURNALLED)):
-            before = held_before(self._answers, self._key, lambda asked: asked.time >= at, self._base)
+            before = held_before(self._answers, self.key, lambda asked: asked.time >= at, self._base)
             if before is not None:
                 return before
             contained = True

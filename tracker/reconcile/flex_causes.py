@@ -6,6 +6,7 @@ Owns which events of a report are journalled, and how.
 |---|---|
 | the broker's answer shows exactly that change, no trade between, and it has no cause yet | its cause |
 | the same, where it was settled as a change of unknown cause within `NEAR` of the event's day | its cause |
+| an exercise or assignment of just what an option's expiry took | the cause of that expiry |
 | another one that fits what was held at its time, and is not known | the change, at its time |
 | any other | nothing |
 
@@ -15,7 +16,7 @@ report, or one imported twice, changes nothing.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -24,7 +25,9 @@ from typing import Final
 
 from tracker.core.adjustment_rows import ADJUSTED, SPLIT, TRANSFERRED, Adjustment, Difference
 from tracker.core.differences import leads_to, settled_of
+from tracker.core.expirations import ASSIGNED, EXERCISED, expiry_of
 from tracker.core.journal_entries import FlexAdjustment, PositionChanged
+from tracker.core.model import ZERO
 from tracker.core.position_history import PositionHistory
 from tracker.core.scaling import scaled
 from tracker.core.state import ADJUSTMENTS, DIFFERENCES, EXECUTIONS, HOLDINGS, POSITIONS, LedgerState
@@ -77,13 +80,17 @@ class EventPlan:
         """Those to be decided after all executions of the report."""
         self._due = deque(event for event in unshown if not self._is_contained(event))
         """Those to be decided before the first execution that is newer, oldest first."""
+        self._ended = _ended(by_time)
+        """What was exercised or assigned, by contract and cause: perhaps of options that expired."""
+        for key, _ in self._ended:
+            self._pasts.setdefault(key, self._past(key))
         self.taken: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = []
         """The events that are to be journalled so far."""
 
     @property
     def waits(self) -> bool:
         """Whether an undecided event needs the executions."""
-        return bool(self._due or self._last)
+        return bool(self._due or self._last or self._ended)
 
     def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield the entries that come before an execution at that moment."""
@@ -102,8 +109,19 @@ class EventPlan:
         # The quantity held after them is known, so go from the newest to the oldest.
         while self._last:
             yield from self._decide(self._last.pop())
+        yield from self._causes()
         self.taken += self._shown
         yield from (entry for _, entry in self._shown)
+
+    def _causes(self) -> Iterator[PositionChanged]:
+        """Yield why options expired, as far as nothing else says that they ended."""
+        for (key, cause), events in self._ended.items():
+            begins = min(hours_of(event.day, event.day)[0] for event in events if event.day is not None)
+            amount = sum((event.quantity for event in events), ZERO)
+            if expiry_of(self._state, self._pasts[key], amount, begins) is not None:
+                found = PositionChanged(key, cause, begins.isoformat(), str(amount), text=text_of(events[0]))
+                self.taken += [(event, found) for event in events]
+                yield found
 
     def _may_count(self, event: PositionEvent) -> bool:
         """Return whether an event is neither among the trades nor already entered."""
@@ -161,6 +179,14 @@ class EventPlan:
         rows = self._state.find(ADJUSTMENTS, "contract", key_of(event))
         rows = [row for row in rows if row.told and is_same(row, event)]
         return any(not self._cancelled.is_booked_after(event, row) for row in rows)
+
+
+def _ended(events: Iterable[PositionEvent]) -> dict[tuple[str, str], list[PositionEvent]]:
+    found: dict[tuple[str, str], list[PositionEvent]] = defaultdict(list)
+    for event in events:
+        if event.cause in (EXERCISED, ASSIGNED) and event.day is not None:
+            found[key_of(event), event.cause].append(event)
+    return found
 
 
 def _counts_at_its_time(state: LedgerState, event: PositionEvent, shown: Difference) -> bool:
