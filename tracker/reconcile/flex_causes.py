@@ -209,7 +209,7 @@ def _counts_at_its_time(state: LedgerState, event: PositionEvent, shown: Differe
 def directed(
     state: LedgerState, event: PositionEvent, cancelled: Collection[Adjustment] = ()
 ) -> PositionEvent:
-    """Return an event in the direction that fits the journal without what is cancelled.
+    """Return an event in the direction that fits the journal without what is cancelled, as far as known.
 
     Of a short position the report adds to the contract that goes, and takes from the one that comes. The same
     holds for a short position that is transferred out.
@@ -219,7 +219,14 @@ def directed(
         short = past.is_known and event.at is not None and past.held_at(event.at) <= 0
         return replace(event, quantity=-event.quantity) if short else event
     fitting = (one for one in _readings(event) if _before(state, one) == -one.quantity)
-    return next(fitting, event)
+    # Where fills of the report are missing, the side of what is held tells which of the two went.
+    likely = (one for one in _readings(event) if _goes_from_its_side(state, one))
+    return next(fitting, next(likely, event))
+
+
+def _goes_from_its_side(state: LedgerState, event: PositionEvent) -> bool:
+    past = PositionHistory(state, key_of(event))
+    return past.is_known and event.at is not None and past.held_at(event.at) * event.quantity < 0
 
 
 def _readings(event: PositionEvent) -> tuple[PositionEvent, ...]:
@@ -256,7 +263,8 @@ def _explanations(state: LedgerState, event: PositionEvent) -> Iterator[FlexAdju
     text, key = text_of(event), key_of(event)
     waiting = _unexplained(state, key, event.day)
     into = _into(state, event)
-    if waiting is not None and (_is_moved(state, event) or (not into and _goes_on(state, event))):
+    apart = not into or _is_traded_behind(state, into, event, waiting)
+    if waiting is not None and (_is_moved(state, event) or (apart and _goes_on(state, event))):
         return
     if waiting is not None and into and waiting.amount == event.quantity and not waiting.listed:
         yield FlexAdjustment(key, event.cause, str(event.ratio), text, into)
@@ -281,6 +289,16 @@ def _into(state: LedgerState, event: PositionEvent) -> str:
     into = into_key_of(event)
     known = state.get(POSITIONS, into) is not None or state.get(HOLDINGS, into) is not None
     return into if known and not leads_to(state, into, key_of(event)) else ""
+
+
+def _is_traded_behind(state: LedgerState, into: str, event: PositionEvent, shown: Difference | None) -> bool:
+    """Return whether what an event brought was traded before the answer that shows it."""
+    rows = state.find(EXECUTIONS, "contract", into)
+    return (
+        shown is not None
+        and event.at is not None
+        and any(event.at < row.moment.time <= shown.place.time for row in rows if row.counted)
+    )
 
 
 def _is_moved(state: LedgerState, event: PositionEvent) -> bool:
