@@ -10,6 +10,7 @@ order.
 | books an execution | its void, made by an earlier transaction | the same again, in force |
 | books an execution again | the same with other values | its next version |
 | the same without execId, on a later trade date | its void, and its tradeID | its next version |
+| books a trade without execId | one that says the same under another tradeID | another execution |
 | voids an execution | the same, booked again by a later transaction | nothing |
 """
 
@@ -44,6 +45,7 @@ from tracker.gateway.flex_rows import (
     execution_of,
 )
 from tracker.journal.journal import Journal
+from tracker.reconcile.flex_twins import Twins
 
 
 class JournalBookings:
@@ -51,6 +53,7 @@ class JournalBookings:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._twins = Twins(journal)
         self._unnamed: dict[str, bool] = {}
         """Account -> whether the journal had a trade without execId of that account before this import."""
         self._met: list[str] = []
@@ -82,6 +85,7 @@ class JournalBookings:
 
     def placed(self, row: Row) -> Row | None:
         """Return a row with its version of the execution; None where a later version is known."""
+        row = self._twins.numbered(row)
         if LATE in row and NUMBER in row:
             row = self._under_its_exec_id(row)
         versions = self._versions(row)
