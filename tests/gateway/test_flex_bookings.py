@@ -140,3 +140,37 @@ def test_two_versions_without_cancel_row(tmp_path: Path) -> None:
     path = write(tmp_path, *rows)
     assert sorted(read.exec_id[-2:] for read in executions(path)) == ["01", "02"]
     assert read_report(path).executions == 1
+
+
+def test_parts_of_one_fill_are_added_up(tmp_path: Path) -> None:
+    """3 and 1 under one execId, each with numbers of its own: rows are counted by transactionID."""
+    parts = [
+        booked(1, quantity="3", ibCommission="-2", fifoPnlRealized=""),
+        booked(2, quantity="1", ibCommission="-0.6", tradeID="7002", fifoPnlRealized=""),
+    ]
+    for rows in (parts, parts[::-1], [*parts, parts[0]]):
+        execution, fee = facts(write(tmp_path, *rows))
+        assert isinstance(execution, Execution)
+        assert isinstance(fee, CommissionReport)
+        assert (execution.exec_id, execution.quantity, fee.commission) == (FIRST, Decimal(4), Decimal("2.6"))
+    (rest, fee) = facts(write(tmp_path, *parts, cancel(parts[1], 106003)))
+    assert isinstance(rest, Execution)
+    assert (rest.exec_id, rest.quantity) == (FIRST, Decimal(3))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tradeID": "7001"},
+        {"tradePrice": "2.49"},
+        {"quantity": "-1", "buySell": "SELL"},
+        {"tradeID": ""},
+        {"dateTime": "20251118;104311"},
+    ],
+    ids=["Trade ID", "price", "side", "no Trade ID", "time"],
+)
+def test_what_is_booked_again_is_no_part(tmp_path: Path, changes: dict[str, str]) -> None:
+    """Without its cancel row the later booking is in force."""
+    again = booked(2, **({"quantity": "1", "tradeID": "7002"} | changes))
+    (execution,) = executions(write(tmp_path, booked(1), again))
+    assert abs(execution.signed) == 1

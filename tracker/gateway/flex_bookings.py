@@ -6,6 +6,7 @@ wrong is cancelled by a row of its own (`Ca`), and may be booked again.
 | what the report holds of one execution | result |
 |---|---|
 | one booking | that booking |
+| several at one price and time, each with a Trade ID of its own | their sum: they are parts of it |
 | a cancelled booking, and a later one under its execId or a corrected one | the later one |
 | a cancelled booking, and no other | that booking, and its correction to no quantity: a void |
 | a cancelled booking of another side or order than the one in force | it, and its void |
@@ -40,6 +41,9 @@ _UNNUMBERED: Final = 999_999_999
 """Version of a void whose cancel row has no transactionID."""
 NAMES: Final = (("origTradeID", "tradeID"), ("origTransactionID", "transactionID"))
 """The attribute by which a cancel row names a booking, and the booking's own attribute."""
+
+_OF_PARTS: Final = ("ibExecID", "conid", TIME, "tradePrice", "ibOrderID")
+"""What the parts of one fill have in common."""
 
 
 @dataclass(slots=True)
@@ -237,14 +241,15 @@ def _names(cancel: Row, booking: Row) -> bool:
 
 
 def _counted(bookings: _Bookings) -> Iterator[Row]:
-    last = bookings.in_force[-1] if bookings.in_force else bookings.cancelled[-1][0]
+    in_force = _with_parts_together(bookings.in_force)
+    last = in_force[-1] if in_force else bookings.cancelled[-1][0]
     for booking, cancel in bookings.cancelled:
         numbered = correction_parts(exec_id_of(booking)) and exec_id_of(booking) != exec_id_of(last)
         if numbered and not _is_version(booking, last):
             # What has another side or order is no version, so nothing replaces it.
             yield {**booking, "ibCommission": ""}
             yield void_of(booking, cancel, ZERO)
-    if not bookings.in_force:
+    if not in_force:
         yield last
         yield _replacing(void_of(last, bookings.cancelled[-1][1], bookings.fees), last, bookings)
     elif bookings.cancelled or bookings.cancelled_before:
@@ -252,7 +257,38 @@ def _counted(bookings: _Bookings) -> Iterator[Row]:
         yield _replacing({**last, "ibCommission": str(bookings.fees), REBOOKED: how}, last, bookings)
     else:
         # Each version once: without a cancel row two equal ones are the same booking.
-        yield from {exec_id_of(row): row for row in bookings.in_force}.values()
+        yield from {exec_id_of(row): row for row in in_force}.values()
+
+
+def _with_parts_together(rows: list[Row]) -> list[Row]:
+    """Return bookings with those added up that are parts of one fill."""
+    found: list[list[Row]] = []
+    for row in rows:
+        if found and all(_is_other_part(row, each) for each in found[-1]):
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return [parts[0] if len(parts) == 1 else _sum_of(parts) for parts in found]
+
+
+def _is_other_part(row: Row, other: Row) -> bool:
+    """Return whether two bookings are parts of one fill: they say the same, and each has numbers of its own;
+    what is booked again has its first Trade ID, or another price.
+    """
+    sides = {each["quantity"].startswith("-") for each in (row, other)}
+    same = len(sides) == 1 and all(row.get(name) == other.get(name) for name in _OF_PARTS)
+    return same and all(
+        "" != row.get(name, "") != other.get(name, "") != "" for name in ("tradeID", "transactionID")
+    )
+
+
+def _sum_of(parts: list[Row]) -> Row:
+    sums = {}
+    for name in ("quantity", "ibCommission", "fifoPnlRealized"):
+        values = [limits.read_number(text.replace(",", "")) for part in parts if (text := part.get(name))]
+        if values:
+            sums[name] = str(sum(values, ZERO))
+    return {**parts[0], **sums}
 
 
 def _replacing(row: Row, booking: Row, bookings: _Bookings) -> Row:
