@@ -27,6 +27,7 @@ from typing import Final
 
 from tracker.core import limits
 from tracker.core.model import ZERO, Contract
+from tracker.gateway.flex_bookings import transaction_of
 from tracker.gateway.flex_columns import ACTIONS, EXERCISES, SECTIONS, TRANSFERS, Row
 from tracker.gateway.flex_dates import hours_of
 from tracker.gateway.flex_event_check import CAUSES, DELIVERIES, broken_event, lacking
@@ -189,16 +190,17 @@ def _transfers(rows: Sequence[Row]) -> Iterator[PositionEvent]:
     """Yield the transfers in force: a cancelled one is listed again, in its direction with the other sign."""
     in_force: list[Row] = []
     for row in rows:
-        before = next((each for each in reversed(in_force) if _cancels(row, each)), None)
-        if before is None:
-            in_force.append(row)
+        found = [each for each in in_force if _cancels(row, each)]
+        of_its_time = [each for each in found if _when(each) == _when(row)]
+        if found:
+            in_force.remove((of_its_time or found)[-1])
         else:
-            in_force.remove(before)
+            in_force.append(row)
     for row in in_force:
         event = _event(row, "transferred")
-        goes = row.get("direction", "").upper() == "OUT" and not _is_cancelled(row)
+        out, cancels = row.get("direction", "").upper() == "OUT", _is_cancelled(row)
         # What goes may be written without a sign, and is a long position unless a short one is held.
-        unsigned = goes and event.quantity > 0
+        unsigned = out and (event.quantity < 0 if cancels else event.quantity > 0)
         signed = -event.quantity if unsigned else event.quantity
         yield replace(
             event,
@@ -206,13 +208,26 @@ def _transfers(rows: Sequence[Row]) -> Iterator[PositionEvent]:
             at=_moment(row, event.day, goes=signed < 0),
             other_account=limits.clean_text(row.get("account", "")),
             unsigned=unsigned,
-            cancels=_is_cancelled(row),
+            cancels=cancels,
         )
+
+
+def _when(row: Row) -> tuple[str, str]:
+    return row.get(DAY, ""), row.get(TIME, "")
 
 
 def _cancels(row: Row, before: Row) -> bool:
     same = all(row.get(name) == before.get(name) for name in _OF_TRANSFER)
-    return same and number_in(row, "quantity") == -number_in(before, "quantity")
+    opposite = number_in(row, "quantity") == -number_in(before, "quantity")
+    return same and opposite and not _is_behind(row, before) and not _is_behind(before, row)
+
+
+def _is_behind(row: Row, cancel: Row) -> bool:
+    """Return whether a transfer was booked after the row that cancels one, which then is another one."""
+    if _is_cancelled(row) or not _is_cancelled(cancel):
+        return False
+    numbers = transaction_of(row), transaction_of(cancel)
+    return all(numbers) and numbers[0] > numbers[1]
 
 
 def _is_cancelled(row: Row) -> bool:

@@ -130,11 +130,10 @@ class Cancellations:
         if row.note != text_of(event) or row.cause != event.cause or row.ratio is not None:
             return False
         if row.change is not None:
-            return abs(row.change) == abs(event.quantity)
+            return _are_opposite(row.change, event)
         assert row.held is not None, "it is a change, a ratio or a quantity"
         before = PositionHistory(self._state, row_key(row), without=(row,)).held_behind(row.place)
-        # What goes may be written without a sign, and then its cancellation has the wrong one.
-        return abs(row.held - before) == abs(event.quantity)
+        return _are_opposite(row.held - before, event)
 
     def _drop_cancelled(self, entry: EventCancelled) -> None:
         """Drop the event that was cancelled, if the report has it too."""
@@ -151,7 +150,12 @@ class Cancellations:
             rows = self._state.find(ADJUSTMENTS, "name", str(entry.frame))
             return any(row_key(row) == key_of(event) and is_same(row, event) for row in rows)
         alike = (key_of(event), event.cause, text_of(event)) == (entry.contract, entry.cause, entry.text)
-        return alike and abs(event.quantity) == abs(Decimal(entry.amount))
+        return alike and _are_opposite(Decimal(entry.amount), event)
+
+
+def _are_opposite(one: Decimal, event: PositionEvent) -> bool:
+    """Return whether an event turns back a change, or is turned back; without a sign it may be either's."""
+    return one == -event.quantity or (event.unsigned and one == event.quantity)
 
 
 def _is_told(event: PositionEvent, entry: EventCancelled) -> bool:
