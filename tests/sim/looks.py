@@ -112,7 +112,7 @@ class Looks:
             return
         noted, known = self._before > 0, _known_by(due)
         if noted and known is not None:
-            known = Known(known.orders | self._noted_orders(due, taken), known.alerts)
+            known = Known(_each_once(*known.orders, *self._noted_orders(due, taken)), known.alerts)
         self._open = self._open[len(due) :]
         self._before = max(self._before - len(due), 0)
         self.early = known is not None
@@ -137,20 +137,19 @@ class Looks:
         known = _known_by(due) or self._known()
         orders = self._noted_orders(due, taken)
         noted, until = self._before > 0, taken[-1].seq
-        now = Known(orders if noted else known.orders & orders, known.alerts)
+        now = Known(orders if noted else tuple(filter(orders.__contains__, known.orders)), known.alerts)
         self._tell(LookedAgain(at, rematch=True, noted=noted, until=until, known=now, partly=True))
-        left = Known(known.orders - orders, frozenset())
+        left = Known(tuple(order for order in known.orders if order not in orders), frozenset())
         self._open[: len(due)] = [Look(look.behind, left) for look in due]
 
-    def _noted_orders(self, due: Sequence[Look], taken: Sequence[Frame]) -> frozenset[OrderKey]:
+    def _noted_orders(self, due: Sequence[Look], taken: Sequence[Frame]) -> tuple[OrderKey, ...]:
         """Return the orders of which these frames note what the last of the looks found."""
         later = (look.behind for look in self._open[len(due) :])
         last = next(later, taken[-1].seq if taken else 0)
         behind = [frame for frame in taken if due[-1].behind < frame.seq <= last]
         notes = [read_entry(frame) for frame in takewhile(lambda frame: frame.source is Source.STORE, behind)]
-        return frozenset(
-            self._order_of(note.execution.exec_id) for note in notes if isinstance(note, Rematched)
-        )
+        rematched = (note.execution.exec_id for note in notes if isinstance(note, Rematched))
+        return _each_once(*map(self._order_of, rematched))
 
     def _due(self, cursor: int) -> list[Look]:
         return [look for look in self._open if look.behind <= cursor]
@@ -161,5 +160,9 @@ def _known_by(looks: Sequence[Look]) -> Known | None:
     seen = [look.known for look in looks if look.known is not None]
     if len(seen) < len(looks):
         return None
-    orders = frozenset[OrderKey]().union(*(each.orders for each in seen))
+    orders = _each_once(*(order for each in seen for order in each.orders))
     return Known(orders, frozenset[int]().union(*(each.alerts for each in seen)))
+
+
+def _each_once(*orders: OrderKey) -> tuple[OrderKey, ...]:
+    return tuple(dict.fromkeys(orders))

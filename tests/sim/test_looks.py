@@ -23,7 +23,7 @@ def rematch(seq: int, exec_id: str) -> Frame:
 def test_process_ends_amid_the_notes_of_a_look() -> None:
     """Two orders are to be matched again; the second one is decided by what the next process reads."""
     told: list[Event] = []
-    looks = Looks(told.append, lambda: Known(frozenset(ORDERS.values()), frozenset({5})), ORDERS.__getitem__)
+    looks = Looks(told.append, lambda: Known(tuple(ORDERS.values()), frozenset({5})), ORDERS.__getitem__)
     looks.begin(Journalled(7, 7, 0))
     notes = [rematch(8, "one"), rematch(9, "two")]
     assert looks.unfinished(notes[:1], notes[1:]) == 7
@@ -32,9 +32,9 @@ def test_process_ends_amid_the_notes_of_a_look() -> None:
     assert looks.unfinished(notes[1:], []) is None
     looks.decided(AT, 8)
     assert told == [
-        LookedAgain(AT, True, False, 8, Known(frozenset({ONE}), frozenset({5})), partly=True),
+        LookedAgain(AT, True, False, 8, Known((ONE,), frozenset({5})), partly=True),
         LookNoted(AT, 7),
-        LookedAgain(AT, True, True, 8, Known(frozenset({TWO}), frozenset())),
+        LookedAgain(AT, True, True, 8, Known((TWO,), frozenset())),
     ]
     assert not looks.open
 
@@ -42,7 +42,7 @@ def test_process_ends_amid_the_notes_of_a_look() -> None:
 def test_look_of_which_nothing_is_decided_is_not_half_done() -> None:
     """Its first note is the next to be decided."""
     told: list[Event] = []
-    looks = Looks(told.append, lambda: Known(frozenset(), frozenset()), ORDERS.__getitem__)
+    looks = Looks(told.append, lambda: Known((), frozenset()), ORDERS.__getitem__)
     looks.begin(Journalled(6, 7, 0))
     looks.begin(Journalled(7, 8, 0))
     assert looks.unfinished([rematch(8, "one")], [rematch(9, "two")]) is None
@@ -51,7 +51,7 @@ def test_look_of_which_nothing_is_decided_is_not_half_done() -> None:
 def test_note_of_what_the_rules_leave_open_is_decided() -> None:
     """An order lost its near miss, of which the rules page says nothing, and the process ended."""
     told: list[Event] = []
-    looks = Looks(told.append, lambda: Known(frozenset(), frozenset()), ORDERS.__getitem__)
+    looks = Looks(told.append, lambda: Known((), frozenset()), ORDERS.__getitem__)
     looks.begin(Journalled(6, 7, 0))
     looks.stopped(AT, 8)
     looks.begin(Journalled(6, 8, 8))
@@ -59,14 +59,14 @@ def test_note_of_what_the_rules_leave_open_is_decided() -> None:
     looks.decided(AT, 7, [rematch(8, "one"), rematch(9, "two")])
     assert told == [
         LookNoted(AT, 7),
-        LookedAgain(AT, True, True, 7, Known(frozenset({ONE}), frozenset())),
+        LookedAgain(AT, True, True, 7, Known((ONE,), frozenset())),
     ]
 
 
 def test_tracker_looks_again_behind_frames_that_waited() -> None:
     """A frame waited as the stores were looked through; once it is decided they are looked through anew."""
     told: list[Event] = []
-    nothing = Known(frozenset(), frozenset())
+    nothing = Known((), frozenset())
     looks = Looks(told.append, lambda: nothing, ORDERS.__getitem__)
     looks.begin(Journalled(6, 7, 0))
     looks.rested(AT, 7)

@@ -154,7 +154,7 @@ def test_look_finds_only_what_it_saw() -> None:
     oracle = Oracle(day.settings)
     for event in day.events:
         oracle.handle(event)
-    assert oracle.known() == f.Known(frozenset(), frozenset())
+    assert oracle.known() == f.Known((), frozenset())
     oracle.handle(f.StoreRead(day.now, {"real-day-trading": {"TSLA": alert(C95)}}, looked=False))
     assert [order.perm_id for order in oracle.known().orders] == [501]
     oracle.handle(f.LookedAgain(day.now, rematch=True, known=oracle.known()))
@@ -184,7 +184,7 @@ def test_full_look_comes_again_behind_what_waited() -> None:
     day.fill(C95, 3)
     day.wait(1000)
     day.add(f.Started(day.now))
-    for records, known in (({}, f.Known(frozenset(), frozenset())), ({"TSLA": alert(C95)}, None)):
+    for records, known in (({}, f.Known((), frozenset())), ({"TSLA": alert(C95)}, None)):
         day.add(f.StoreRead(day.now, {"real-day-trading": records}, looked=False))
         day.add(f.LookedAgain(day.now, rematch=True, known=known))
     shows(day, A, 3)
@@ -202,7 +202,7 @@ def test_look_before_an_order_had_lots_does_not_match_it() -> None:
     both = mine | {"robindahood-alerts": {"TSLA": alert(C95)}}
     day.add(f.StoreRead(day.now, both, looked=False))
     day.fill(C95, 4, at=-20, live=False)
-    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known(frozenset(), frozenset())))
+    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known((), frozenset())))
     shows(day, A, 3)
     shows(day, B, 1)
     day.add(f.LookedAgain(day.now, rematch=True))
@@ -215,7 +215,7 @@ def test_look_before_an_alert_had_anything_finds_no_successor() -> None:
     day.fill(C95, 3, ref=A)
     newer = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
     day.add(f.StoreRead(day.now, newer, looked=False))
-    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known(frozenset(), frozenset())))
+    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known((), frozenset())))
     assert day.right().alert(A, alert(C95)["created_at"]).quantity == 3
     day.add(f.LookedAgain(day.now, rematch=True))
     assert day.right().alert(A, alert(C95)["created_at"]).quantity == 0
@@ -231,7 +231,7 @@ def test_successor_that_a_look_missed_shares_nothing() -> None:
     newer = {"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}}
     day.add(f.StoreRead(day.now, newer, looked=False))
     order = f.OrderKey(ACC, 95, 501)
-    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known(frozenset({order}), frozenset())))
+    day.add(f.LookedAgain(day.now, rematch=True, known=f.Known((order,), frozenset())))
     assert not day.right().alert(A).shown
     day.add(f.LookedAgain(day.now, rematch=True))
     shows(day, A, 3)

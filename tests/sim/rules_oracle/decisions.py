@@ -258,16 +258,18 @@ class Replay:
         self._look = self._look and (noted or event.partly or event.known is not None)
         # What takes over as soon as the next look finds it shares nothing with whom it takes over from.
         waiting = [each for each in self._takeovers() if noted or each not in found]
-        # The oldest first: what is older than a record's close must not follow what opens it again.
-        by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
-        for order in list(dict.fromkeys(fact.order for fact in by_time)):
-            looked = event.known is None or order in event.known.orders
-            if looked and self._lots_left(order):
+        for order in self._oldest_first() if event.known is None else event.known.orders:
+            if self._lots_left(order):
                 self._match_again(order, at, full, waiting)
+
+    def _oldest_first(self) -> list[OrderKey]:
+        """Return all orders: what is older than a record's close must not follow what opens it again."""
+        by_time = sorted(self.facts.values(), key=lambda fact: (fact.time, fact.root))
+        return list(dict.fromkeys(fact.order for fact in by_time))
 
     def known(self) -> Known:
         """Return what a look finds something new for by now."""
-        every = {fact.order for fact in self.facts.values()}
+        every = self._oldest_first()
         new = {order: found for order in every if (found := self._again(order, self._look)) is not None}
         orders = [
             order
@@ -275,7 +277,7 @@ class Replay:
             if found.alerts
             or (self._lots_left(order) and (found.rivals or bool(found.near) != bool(self.near.get(order))))
         ]
-        return Known(frozenset(orders), frozenset(takeover.old for takeover in self._takeovers()))
+        return Known(tuple(orders), frozenset(takeover.old for takeover in self._takeovers()))
 
     def _match_again(self, order: OrderKey, at: datetime, full: bool, waiting: Iterable[Takeover]) -> None:
         """Match an order with lots left again, while some takeovers wait."""
@@ -378,23 +380,17 @@ class Replay:
     # A person
 
     def _person_decided(self, event: PersonDecided) -> None:
-        fact = next(
-            (
-                fact
-                for fact in self.facts.values()
-                if any(one.exec_id == event.exec_id for one in fact.versions.values())
-            ),
-            None,
-        )
+        named = ((fact, one.exec_id) for fact in self.facts.values() for one in fact.versions.values())
+        fact = next((fact for fact, exec_id in named if exec_id == event.exec_id), None)
         if fact is None:
             return
         order, rules = fact.order, dict[int, str]()
         kind = {"assign": Kind.ASSIGN, "dismiss": Kind.DISMISS, "undo": Kind.UNDO}[event.action]
         if kind is Kind.ASSIGN:
-            named = self.registry.named(event.alert, event.created_at)
-            if named is None:
+            meant = self.registry.named(event.alert, event.created_at)
+            if meant is None:
                 return
-            rules = {named.number: PERSON}
+            rules = {meant.number: PERSON}
         owners = dict(self.fold_of(order.holding).owners.get(order, {}))
         same = self.persons.decided(order) and owners.keys() == rules.keys()
         if (kind is Kind.ASSIGN and same) or (kind is Kind.DISMISS and owners):

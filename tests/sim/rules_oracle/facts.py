@@ -116,8 +116,8 @@ class LookedAgain:
 class Known(NamedTuple):
     """What a look at the stores finds something for; what is found is decided by what stands there then."""
 
-    orders: frozenset[OrderKey]
-    """Those of which the match would be another one."""
+    orders: tuple[OrderKey, ...]
+    """Those of which the match would be another one, the oldest first by what was known."""
     alerts: frozenset[int]
     """Those of which something goes to another one."""
 
