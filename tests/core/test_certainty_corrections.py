@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.core.test_certainty import connected
 from tests.support.facts import (
     ACCOUNT,
+    START,
     Story,
     base,
     exec_id,
@@ -42,6 +43,25 @@ def test_no_sweep_lacked_what_could_not_be_read(*, corrected: bool) -> None:
     assert holding(story).baseline is Baseline.UNCONFIRMED
     story.snapshot(position(4))
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 0, 4)
+
+
+@pytest.mark.parametrize("request_id", [902, LIVE], ids=["swept", "pushed"])
+def test_sweep_that_lists_a_correction_does_not_lack_what_it_replaced(request_id: int) -> None:
+    """Short 3, and 3 are bought unseen, as the next answer shows. Only the correction of that is told.
+
+    What was corrected comes with a much later sweep; it was executed before the sweep that lacked it.
+    """
+    story = Story()
+    story.sweep()
+    story.snapshot(position(-3))
+    story.now += timedelta(seconds=60)
+    at = int((story.now - START).total_seconds()) - 30
+    story.snapshot(position(0))
+    story.sweep(execution(exec_id(1, 2), 3, at=at, request_id=request_id), request=902)
+    story.sweep(request=903)
+    story.snapshot(position(0))
+    story.sweep(execution(exec_id(1), 3, at=at, request_id=904), request=904)
+    assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, -3, 0)
 
 
 @pytest.mark.parametrize("version", [1, 2], ids=["itself", "its correction"])

@@ -11,7 +11,7 @@ is in force in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -81,6 +81,16 @@ def versions_of(state: LedgerState, execution: Execution, unnamed: Unnamed) -> l
             rows.setdefault(other.execution.exec_id, other)
     rows.pop(execution.exec_id, None)
     return list(rows.values())
+
+
+def swept_before_newer(execution: Execution, versions: Iterable[BookedExecution]) -> list[int]:
+    """Return `swept_before` of each newer version.
+
+    A sweep that lists a correction leaves out what that replaced, so only one that ended before it came tells
+    that the execution was made later.
+    """
+    version = correction_version(execution.exec_id)
+    return [row.swept_before or 0 for row in versions if correction_version(row.execution.exec_id) > version]
 
 
 def unnamed_as(state: LedgerState, execution: Execution) -> list[BookedExecution]:

@@ -33,7 +33,7 @@ from tracker.core.alert_updates import (
 from tracker.core.alerters import AlerterNames
 from tracker.core.broker_clock import BrokerTimes
 from tracker.core.completeness import BROKEN, RESTORED, Completeness
-from tracker.core.corrections import Unnamed, put_in_force, versions_of
+from tracker.core.corrections import Unnamed, put_in_force, swept_before_newer, versions_of
 from tracker.core.differences import Differences
 from tracker.core.expirations import Expirations
 from tracker.core.journal_entries import (
@@ -62,7 +62,6 @@ from tracker.core.journal_entries import (
     read_entry,
 )
 from tracker.core.model import (
-    LIVE,
     AlertId,
     BrokerFact,
     BrokerTime,
@@ -77,7 +76,6 @@ from tracker.core.model import (
     OpenOrder,
     OrderStatus,
     Position,
-    Source,
     Undecodable,
     Unmatched,
 )
@@ -250,7 +248,6 @@ class Ledger:
             verdict = BookingVerdict(Unmatched(passed_over))
         else:
             verdict = self._ownership.judge(frame, execution)
-        swept = frame.source is Source.BROKER and execution.request_id != LIVE
         # A sweep may have contained what could not be read, since duplicates are not journalled.
         swept_until = UNREAD if unread else self._completeness.swept_until(execution.account)
         booked = BookedExecution(
@@ -260,7 +257,7 @@ class Ledger:
             frame.connection_no,
             verdict.match,
             source=frame.source,
-            swept_before=swept_until if swept else None,
+            swept_before=min((swept_until, *swept_before_newer(execution, versions))),
             unread_push=self._undecodables.push_of(execution.exec_id),
             folded=execution.contract.is_combo,
             at_booking=verdict.at_booking,

@@ -100,8 +100,9 @@ class BookedExecution(Struct, frozen=True):
     parts: tuple[FillPart, ...] = ()
     """The parts of it that a person gave to single alerts; the rest belongs to its order's owners."""
     swept_before: int | None = None
-    """The request, by its frame, of the last complete sweep of the account that ended before it came, 0 where
-    there was none; `UNREAD` where it had come unreadable before, None where an older version booked it."""
+    """The request, by its frame, of the last complete sweep of the account that ended before it came, or a
+    correction of it; 0 where there was none, `UNREAD` where it had come unreadable before, None where an
+    older version booked it."""
     unread_push: int = 0
     """The frame with which its first version was pushed and could not be read; 0 where none was."""
 
