@@ -39,6 +39,8 @@ def report(*rows: dict[str, str], day: date, moved: tuple[dict[str, str], ...] =
 
 BOUGHT = trade(ibExecID=PUSHED, quantity="2", tradeID="8", transactionID="106002", dateTime="20251118;110000")
 LATER = trade(ibExecID=LAST, quantity="1", tradeID="7", transactionID="106009", dateTime="20251119;150000")
+EARLY = transfer(2, "103000") | {"date": "20251118", "dateTime": "20251118;103000"}
+AFTER = transfer(-3, "110000") | {"date": "20251118", "dateTime": "20251118;110000"}
 REPORTS = (
     report(trade(), BOUGHT | {"ibOrderID": "189"}, day=TUESDAY),
     report(LATER, day=WEDNESDAY, moved=(transfer(2, "110000"), transfer(-3, "120000"))),
@@ -56,3 +58,14 @@ def test_transfer_of_a_newer_report_comes_first(tmp_path: Path, order: tuple[int
         for number in (*order, *range(2)):
             desk.take_in(REPORTS[number])
         assert desk.held() == (True, 6, 6)
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["live", "cold"])
+def test_transfer_before_the_first_fill_of_its_report(tmp_path: Path, cold: bool) -> None:
+    """2 came before 4 were bought, then 3 went: 2 without owner, and 1 of the alert's."""
+    with FlexDesk(tmp_path, began=IMPORTED if cold else OPENING) as desk:
+        desk.connect(3 if cold else 0)
+        for _ in range(2):
+            result = desk.take_in(report(trade(), day=TUESDAY, moved=(EARLY, AFTER)))
+            assert desk.held() == (True, 3, 3)
+        assert result.applied == []

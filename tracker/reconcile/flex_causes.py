@@ -80,6 +80,8 @@ class EventPlan:
         """Those to be decided after all executions of the report."""
         self._due = deque(event for event in unshown if not self._is_contained(event))
         """Those to be decided before the first execution that is newer, oldest first."""
+        self._early: list[PositionEvent] = []
+        """Those before the first execution of their contract, and what follows them: to be decided last."""
         self._ended = _ended(by_time)
         """What was exercised or assigned, by contract and cause: perhaps of options that expired."""
         for key, _ in self._ended:
@@ -90,12 +92,16 @@ class EventPlan:
     @property
     def waits(self) -> bool:
         """Whether an undecided event needs the executions."""
-        return bool(self._due or self._last or self._ended)
+        return bool(self._due or self._early or self._last or self._ended)
 
     def until(self, at: datetime) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield the entries that come before an execution at that moment."""
         while self._due and (event := self._due[0]).at is not None and event.at < at:
-            yield from self._decide(self._due.popleft())
+            self._due.popleft()
+            if self._is_before_all(event):
+                self._early.append(event)
+            else:
+                yield from self._decide(event)
 
     def booked(self, key: str, at: datetime, signed: Decimal) -> None:
         """Add an execution that the journal lacks, or a void."""
@@ -104,6 +110,7 @@ class EventPlan:
 
     def rest(self) -> Iterator[FlexAdjustment | PositionChanged]:
         """Yield the remaining entries, after all executions were received."""
+        self._due.extendleft(reversed(self._early))
         while self._due:
             yield from self._decide(self._due.popleft())
         # The quantity held after them is known, so go from the newest to the oldest.
@@ -112,6 +119,13 @@ class EventPlan:
         yield from self._causes()
         self.taken += self._shown
         yield from (entry for _, entry in self._shown)
+
+    def _is_before_all(self, event: PositionEvent) -> bool:
+        """Return whether a contract was not traded yet, or an earlier event of it is undecided."""
+        key = key_of(event)
+        keys = {each for other in self._early for each in (key_of(other), into_key_of(other))}
+        about = [each for each in (key, into_key_of(event)) if each]
+        return key in keys or not any(self._pasts[each].is_known for each in about)
 
     def _causes(self) -> Iterator[PositionChanged]:
         """Yield why options expired, as far as nothing else says that they ended."""
