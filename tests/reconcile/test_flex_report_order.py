@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.flex_desk import IMPORTED, OPENING, FlexDesk
 from tests.support.flex_report import ACCOUNT, elements, statement, trade
+from tracker.reconcile.text import _imported
 
 TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
 PUSHED, LAST = "0000e0d5.6596b0d9.01.01", "0000e0d5.6596b0da.01.01"
@@ -69,3 +70,18 @@ def test_transfer_before_the_first_fill_of_its_report(tmp_path: Path, cold: bool
             result = desk.take_in(report(trade(), day=TUESDAY, moved=(EARLY, AFTER)))
             assert desk.held() == (True, 3, 3)
         assert result.applied == []
+
+
+def test_transfer_of_more_than_is_known_is_told(tmp_path: Path) -> None:
+    """3 went of 2, since 4 were bought unheard: the answer says what to do, and then it is right."""
+    older, newer = report(trade(), day=TUESDAY), report(day=WEDNESDAY, moved=(transfer(-3, "120000"),))
+    with FlexDesk(tmp_path, began=OPENING) as desk:
+        desk.connect()
+        desk.bought(PUSHED, 2, perm_id=189, clock="11:00:00")
+        for unfit in (True, False, False):
+            answer = desk.take_in(newer).to_json()
+            assert [event["unfit"] for event in answer["events"]] == [unfit]
+            told = " ".join(" ".join(_imported(answer, dry_run=False)).split())
+            assert ("import the older reports first, then this one again" in told) is unfit
+            assert desk.held() == ((True, 2, 2) if unfit else (True, 3, 3))
+            desk.take_in(older)

@@ -86,6 +86,8 @@ class EventPlan:
         """What was exercised or assigned, by contract and cause: perhaps of options that expired."""
         for key, _ in self._ended:
             self._pasts.setdefault(key, self._past(key))
+        self.unfit: list[PositionEvent] = []
+        """The events of known contracts that do not fit what was held at their time."""
         self.taken: list[tuple[PositionEvent, FlexAdjustment | PositionChanged]] = []
         """The events that are to be journalled so far."""
 
@@ -157,6 +159,8 @@ class EventPlan:
         if found is not None:
             self.taken.append((event, found))
             yield found
+        elif any(self._pasts[each].is_known for each in (key_of(event), into_key_of(event)) if each):
+            self.unfit.append(event)
 
     def _fitting(self, event: PositionEvent) -> PositionChanged | None:
         at, key, into = event.at, key_of(event), into_key_of(event)

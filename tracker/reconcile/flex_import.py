@@ -92,6 +92,9 @@ class FlexImport:
     )
     """The events that explain a position which no execution explains, or cancel one that did."""
 
+    unfit: list[PositionEvent] = field(default_factory=list)
+    """The events that do not fit what was held at their time, as far as the journal knows."""
+
     def add(self, row: Row, what: str) -> None:
         """Note an execution that the report adds or voids."""
         if len(self.changes) == _CHANGES_SHOWN:
@@ -125,7 +128,10 @@ class FlexImport:
             "unknown_cancels": [_cancel_json(row) for row in self.unknown],
             "changes": self.changes,
             "changes_left_out": self.more_changes,
-            "events": [{**_event_json(event), "applied": event in applied} for event in self.events.events],
+            "events": [
+                {**_event_json(event), "applied": event in applied, "unfit": event in self.unfit}
+                for event in self.events.events
+            ],
             "unread_events": list(self.events.problems),
             "absent_sections": [
                 {"section": SECTIONS[name].label, "tells": SECTIONS[name].tells} for name in self.absent
@@ -359,6 +365,7 @@ class FlexImporter:
         self.result.closes, self.result.waiting = closes, waiting
         told = list(self._events.rest())
         cancelled = [(event, entry) for event, entry in self._cancelled.taken if entry.frame]
+        self.result.unfit = self._events.unfit
         self.result.applied = [*cancelled, *self._events.taken]
         return [entry.arriving for entry in (*told, *hours, *map(DayCovered, closes))]
 

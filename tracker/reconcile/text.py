@@ -128,6 +128,9 @@ def _event(event: Mapping[str, Any]) -> str:
     more += f", other account {event['other_account']}" if event["other_account"] else ""
     day = f" on {event['day']}" if event["day"] else ""
     more += "; it explains what the broker holds" if event["applied"] else ""
+    if event["unfit"]:
+        more += "; not counted, since it does not fit what was held by the fills and reports so far:"
+        more += " import the older reports first, then this one again"
     return f"{event['account']}  {event['contract']} {event['cause']}{day}: {event['quantity']:+g}{more}"
 
 
