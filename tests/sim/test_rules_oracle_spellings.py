@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -150,3 +151,22 @@ def test_fill_follows_who_owned_its_order_first(stays: str) -> None:
     day.fill(C95, -6, at=-50, live=False)
     shows(day, stays, 0)
     assert day.right().unowned((ACC, 95)) == 3
+
+
+def test_late_fill_goes_to_the_last_of_several_that_took_over_one_after_the_other() -> None:
+    """A bought and sold one contract and holds another; it is replaced twice. Then its first order fills on.
+
+    That fill is 20 s younger than its first one. What A had of that contract before is A's alone.
+    """
+    day = Day({"real-day-trading": {"TSLA": alert(C95)}})
+    began = day.now
+    day.fill(C95, 2, perm=1)
+    day.wait(60)
+    day.fill(C95, -2)
+    day.fill(C100, 5, ref="tracker:real-day-trading/TSLA")
+    for _ in range(2):
+        day.wait(60)
+        day.read({"real-day-trading": {"TSLA": alert(C95, created=day.ago(0))}})
+    day.fill(C95, 1, perm=1, at=(began - day.now).total_seconds() + 20, live=False)
+    one = day.right().alert(A)
+    assert seen(one.quantity, one.opened_at) == (6, began + timedelta(seconds=20))

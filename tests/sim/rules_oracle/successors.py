@@ -82,13 +82,22 @@ class Successions:
             return old
         if (heir := self.successor_before(old, con_id)) is not None:
             return heir
-        heirs = {one.new for one in self._since_return(old) if one.old == old.number}
+        heirs = self._heirs(old)
         # It may have had nothing yet, or nothing any longer: it is told by what it would own, too.
         tally = self.tallies.get(old.number)
         con_ids = {con_id, *(each for _, each in (tally.parts if tally is not None else ()))}
         had = [self.contracts[each] for each in con_ids]
         there = [alert for alert in self.alerts if alert.present and alert.number in heirs]
         return successor(old, self.contracts[con_id], there, self.contracts, had) or old
+
+    def _heirs(self, old: Alert) -> list[int]:
+        """Return the records that took over something of it, also from one that had taken over from it."""
+        found = [old.number]
+        for number in found:
+            since = self._since_return(self.alerts[number])
+            new = {one.new for one in since if one.old == number}
+            found += sorted(new.difference(found))
+        return found[1:]
 
     def _since_return(self, alert: Alert) -> Sequence[Decision]:
         return self.decisions[self.returned.get(alert.number, 0) :]
