@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.flex_desk import OPENING, FlexDesk
 from tests.support.flex_report import ACCOUNT, elements, statement
+from tracker.reconcile.text import _imported
 
 TUESDAY, WEDNESDAY, THURSDAY = (date(2025, 11, day) for day in (18, 19, 20))
 FIRST = "0000e0d5.6596b0d8.01.01"
@@ -56,6 +57,13 @@ def test_cancelled_transfer_opens_its_alert_again(desk: FlexDesk) -> None:
     assert desk.shown()["position"] == before
     desk.bought(f"{FIRST[:-5]}09.01", -4, perm_id=190, day=WEDNESDAY)
     assert desk.held() == CLOSED
+
+
+def test_answer_says_what_is_cancelled(desk: FlexDesk) -> None:
+    """It names the transfer that was, not one the other way."""
+    for report, said in ((transfers(ROW), "-4, other"), (transfers(CANCEL), "-4 is cancelled, other")):
+        told = " ".join(_imported(desk.take_in(report).to_json(), dry_run=False))
+        assert f"transferred on 2025-11-18: {said}" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("order", list(permutations(range(2))))

@@ -151,6 +151,7 @@ def _event_json(event: PositionEvent) -> Json:
         "other_account": event.other_account or None,
         "day": None if event.day is None else event.day.isoformat(),
         "transaction_id": event.transaction,
+        "cancels": event.cancels,
     }
 
 

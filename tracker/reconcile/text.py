@@ -122,8 +122,11 @@ def _imported(imported: Mapping[str, Any], *, dry_run: bool) -> list[str]:
 
 
 def _event(event: Mapping[str, Any]) -> str:
-    """Say a change of a position that no trade brought."""
-    more = "" if event["ratio"] is None else f", {ratio_words(Decimal(event['ratio']))}"
+    """Say a change of a position that no trade brought; of a row that cancels one, what that was."""
+    change, ratio = Decimal(str(event["quantity"])), event["ratio"]
+    if event["cancels"]:
+        change, ratio = -change, None
+    more = "" if ratio is None else f", {ratio_words(Decimal(ratio))}"
     more += f", now {event['becomes']}" if event["becomes"] else ""
     more += f", other account {event['other_account']}" if event["other_account"] else ""
     day = f" on {event['day']}" if event["day"] else ""
@@ -131,7 +134,8 @@ def _event(event: Mapping[str, Any]) -> str:
     if event["unfit"]:
         more += "; not counted, since it does not fit what was held by the fills and reports so far:"
         more += " import the older reports first, then this one again"
-    return f"{event['account']}  {event['contract']} {event['cause']}{day}: {event['quantity']:+g}{more}"
+    said = f"{change:+g}" + (" is cancelled" if event["cancels"] else "")
+    return f"{event['account']}  {event['contract']} {event['cause']}{day}: {said}{more}"
 
 
 def _discrepancy(each: Mapping[str, Any]) -> Iterator[str]:
