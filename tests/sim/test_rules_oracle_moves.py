@@ -259,3 +259,17 @@ def test_successor_of_the_instant_of_a_move() -> None:
     day.read({"real-day-trading": {"TSLA": alert(None, created=day.ago(0))}})
     day.add(f.LookedAgain(day.now))
     assert day.right().alert(A).quantities == {(ACC2, 7): 10}
+
+
+@pytest.mark.parametrize(("listed", "left"), [(1000, 10), (30, 0)])
+def test_merger_of_the_other_side_takes_what_is_unsettled_before_what_is_owned(
+    listed: int, left: int
+) -> None:
+    """10 are owned, and more listed, which nothing explains. 100 short of another share become 50 short."""
+    day = bought_ten()
+    day.fill(OTHER, -101)
+    day.answer({STK: listed, OTHER: -100})
+    day.wait(60)
+    day.add(f.AdjustmentTold(day.now, ACC, 55, "adjusted", None, ratio=Decimal("0.5"), becomes=STK))
+    right = day.right()
+    assert seen(right.alert(A).quantity, right.positions[ACC, 7]) == (left, -40)

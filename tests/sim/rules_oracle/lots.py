@@ -387,19 +387,22 @@ class _Fold:
     def _receive(self, arrival: Arrival) -> None:
         """Take in what comes from elsewhere.
 
-        Of opposite sides what is left belongs to nobody if somebody owned what was here.
+        Of opposite sides what is left belongs to nobody if somebody owned what was here. What is unsettled
+        and counts for a fill counts for that, too: before what is owned.
         """
-        total = sum((lot.quantity for lot in arrival.lots), ZERO)
-        here = self._out.position
-        sold = abs(here) if total * here < 0 else ZERO
-        if sold and (abs(total) <= sold or any(lot.owners for lot in self._out.lots if lot.quantity)):
-            self._bring_to(here + total, arrival.time, arrival.cause)
+        out, total = self._out, sum((lot.quantity for lot in arrival.lots), ZERO)
+        sold = abs(out.counted) if total * out.counted < 0 else ZERO
+        owned = sum((lot.quantity for lot in out.lots if lot.owners), ZERO)
+        spare = min(abs(out.left_over), max(abs(total) - abs(out.position - owned), ZERO)) if sold else ZERO
+        out.left_over -= spare.copy_sign(out.left_over)
+        if sold and (abs(total) <= sold or owned):
+            self._bring_to(out.position + total + spare.copy_sign(-total), arrival.time, arrival.cause)
             return
         self._shrink(sold, arrival.time, arrival.cause)
         for lot in arrival.lots:
             if lot.time == BEGINNING:
                 # What was held before all that is known stays that, wherever it goes on.
-                self._out.opening += lot.quantity
+                out.opening += lot.quantity
             else:
                 self._add(replace(lot), lot.owners, arrival.kept)
         self._shrink(sold, arrival.time, arrival.cause)
