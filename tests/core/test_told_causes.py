@@ -1,11 +1,23 @@
-"""Where a cause counts that a person tells, behind an answer that lists nothing of the account (rule 4.6)."""
+"""Where a cause or a difference counts among executions and answers (rules 4.4 and 4.6)."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
-from tests.support.facts import held, quantity, shown
-from tests.support.held_stock import KEY, Held
+from tests.support.facts import (
+    BESIDE,
+    START,
+    Story,
+    base,
+    exec_id,
+    execution,
+    held,
+    position,
+    quantity,
+    shown,
+)
+from tests.support.held_stock import KEY, STOCK, Held
 from tracker.core.journal_entries import AdjustmentTold
 from tracker.core.model import End, EndOf, Source
 
@@ -19,7 +31,7 @@ def held_ten_and_none_listed() -> Held:
     return story
 
 
-def tell(story: Held, told: AdjustmentTold) -> None:
+def tell(story: Story, told: AdjustmentTold) -> None:
     story.note(Source.PERSON, *told.fields)
 
 
@@ -39,3 +51,34 @@ def test_word_on_an_empty_answer_counts_behind_another_decision() -> None:
     tell(story, AdjustmentTold(KEY, "split", "4"))
     tell(story, AdjustmentTold(KEY, "adjusted", "", "given away"))
     assert (quantity(story), held(story), shown(story).open) == (0, 0, False)
+
+
+def test_split_behind_an_answer_of_its_second() -> None:
+    """17 were listed, 4 of them bought, and within that second 34. The answer of 17 is before the split."""
+    story = Story()
+    story.sweep(execution(exec_id(1), 4, at=-5, contract=STOCK, request_id=901), request=901)
+    for listed in (17, 34):
+        story.sweep(request=902)
+        story.snapshot(position(listed, contract=STOCK))
+    assert base(story) == 13
+    tell(story, AdjustmentTold(KEY, "split", "0.5"))
+    assert base(story) == 13
+
+
+def test_difference_counts_behind_fills_that_came_while_it_was_answered() -> None:
+    """3 more are bought and sold again before positions are requested, and swept meanwhile; 8 are listed."""
+    story = Held(10)
+    story.now += timedelta(seconds=90)
+    story.sweep(request=901)
+    story.note(Source.SENT, "positions")
+    at = int((story.now - START).total_seconds())
+    fills = [(10, 3, at - 1), (11, -3, at)]
+    parts = [
+        execution(exec_id(n), signed, at=when, contract=STOCK, perm_id=n, request_id=902)
+        for n, signed, when in fills
+    ]
+    story.sweep(*parts, request=902)
+    story.tell(position(1, contract=BESIDE), position(8, contract=STOCK), End(EndOf.POSITIONS, -1))
+    assert (held(story), story.waiting()) == (10, [Decimal(-2)])
+    story.answer(8)
+    assert (held(story), quantity(story), story.waiting()) == (8, 8, [])

@@ -32,7 +32,7 @@ from msgspec.structs import replace
 from tracker.core.adjustment_rows import Adjustment
 from tracker.core.answer_rows import CertainAnswers, PositionAnswer
 from tracker.core.lot_changes import second_of, stand_of
-from tracker.core.model import LIVE, ZERO, Source
+from tracker.core.model import LIVE, ZERO, Moment, Source
 from tracker.core.opening_balance import are_behind, base_of, bases_between, is_contained, is_uncertain
 from tracker.core.position_history import PositionHistory
 from tracker.core.state import ANSWERS, DIFFERENCES, GAPS, HOLDINGS, LedgerState
@@ -196,7 +196,7 @@ class Certainty:
         if moved or not rows or holding.listed is None or holding.asked is None:
             return holding
         asked = holding.asked
-        later = [one for one in adjustments if second_of(one.place.time) > second_of(asked.time)]
+        later = [one for one in adjustments if _is_behind_answer(one, asked)]
         history = PositionHistory(self._state, holding.key.text(), without=later)
         traded = sum((row.execution.signed for row in rows if row.counted), ZERO)
         return replace(holding, base=history.base_that_holds(base_of(rows, holding) + traded))
@@ -298,6 +298,16 @@ def pushed_unread(state: LedgerState) -> None:
     for row in list(state.every(ANSWERS)):
         if row.newest is not None and row.newest not in row.unread[-1:]:
             state.put(ANSWERS, replace(row, unread=(*row.unread, row.newest)[-KEPT:]))
+
+
+def _is_behind_answer(one: Adjustment, asked: Moment) -> bool:
+    """Return whether an adjustment is not contained in the answer that was requested then.
+
+    Of a reported change only the second is known.
+    """
+    if one.change is not None:
+        return second_of(one.place.time) > second_of(asked.time)
+    return stand_of(one.place) > stand_of(asked)
 
 
 def _of_account(snapshot: Snapshot, account: str) -> PositionAnswer:

@@ -19,7 +19,7 @@ from tracker.core.alert_updates import EventKind, TrackerEvent
 from tracker.core.contracts import is_expiring
 from tracker.core.expirations import ASSIGNED, EXERCISED, expiry_of
 from tracker.core.journal_entries import AdjustmentTold, PositionChanged
-from tracker.core.lot_changes import stand_of
+from tracker.core.lot_changes import second_of, stand_of
 from tracker.core.model import ZERO, Contract, Frame, Moment
 from tracker.core.opening_balance import is_contained
 from tracker.core.position_history import PositionHistory
@@ -394,9 +394,13 @@ class Differences:
         newest = holding.newest
         asked = snapshot.asked.time.replace(microsecond=0)
         at = asked if newest is None else max(asked, newest)
-        # A cause that a person entered while the answer was in progress is compared with it too.
+        # A cause that a person entered while the answer was in progress is compared with it too, and so is an
+        # execution that arrived then.
         rows = self._state.find(ADJUSTMENTS, "contract", holding.key.text())
         places = [Moment(at, snapshot.asked.seq), *(row.place for row in rows if not row.undone)]
+        fills = self._state.find(EXECUTIONS, "contract", holding.key.text())
+        if any(row.seq > snapshot.asked.seq and second_of(row.moment.time) == at for row in fills):
+            places.append(Moment(at, snapshot.ended.seq))
         return Difference(
             *holding.key,
             listed,
