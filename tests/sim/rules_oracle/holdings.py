@@ -252,12 +252,12 @@ class Holdings:
             target = (event.moved_to or event.account, con_id)
             if event.becomes is not None:
                 self.contracts[con_id] = event.becomes
+        if target is not None and self._leads(target, holding):
+            return
         waiting = self.unexplained.get(holding)
         inferred = None if waiting is not None or event.time is not None else self._explained_by(event)
-        seen = waiting or inferred
-        if seen is None and event.time is None and (event.ratio is None or target is not None):
-            # A split makes nothing of no position.
-            seen = self._unlisted(holding)
+        may_be_flat = event.time is None and (event.ratio is None or target is not None)
+        seen = waiting or inferred or (self._unlisted(holding) if may_be_flat else None)
         time, place = event.time, None
         if time is None:
             time = seen.time if seen is not None else self._now(holding, event)
@@ -295,6 +295,11 @@ class Holdings:
             self._adjustments[self._adjustments.index(told)] = replace(told, instead=(*told.instead, there))
         for each in touched:
             self._measure_again(each)
+
+    def _leads(self, start: AccountContract, goal: AccountContract) -> bool:
+        """Return whether a move would lead back to itself: such a word changes nothing."""
+        onward = (one.target for one in self._adjustments if one.holding == start and one.target is not None)
+        return start == goal or any(self._leads(each, goal) for each in onward)
 
     def _heard(self, touched: Collection[AccountContract]) -> int:
         """Return how much had arrived before all that a sweep under way brought of these."""
