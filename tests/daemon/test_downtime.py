@@ -138,7 +138,9 @@ def report(rig: Rig, week: Week) -> Path:
         row(week.expiring, -1, week.days[4], 4, **booking) | {"ibExecID": "", "ibOrderID": ""},
         row(CONTRACTS["AMD"], 3, week.days[5], 5),
     ]
-    made = statement(*rows, first=week.days[0], last=week.days[-1] + timedelta(days=3))
+    # A report's days are New York's; those of the login's zone may begin before, and end behind them.
+    first, last = week.days[0] - timedelta(days=1), week.days[-1] + timedelta(days=3)
+    made = statement(*rows, first=first, last=last)
     return write_report(rig.folder / "flex.xml", made)
 
 
