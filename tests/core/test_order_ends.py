@@ -273,6 +273,19 @@ def test_filled_order_whose_lost_fill_is_known_late() -> None:
     )
 
 
+def test_order_works_on_of_which_a_fill_was_void_unheard() -> None:
+    """4 of 10 are filled and void while nobody listens, then 9 more: 1 is left, as the status says."""
+    story = partly_filled()
+    story.sweep(execution(exec_id(2), 9, at=1, request_id=900))
+    story.tell(status("Submitted", 9, 1))
+    story.tell(replace(void(1, 4), time=execution(exec_id(1), 4).time))
+    assert (news(story)["status"], news(story)["remaining_qty"], news(story)["filled_qty"]) == (
+        "PARTIALLY_FILLED",
+        1,
+        9,
+    )
+
+
 def test_filled_order_that_lost_a_fill_before_its_size_was_told() -> None:
     """Only the completed order says what it filled: 42, and 40 once 2 of these are void."""
     story = Story()

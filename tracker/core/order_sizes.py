@@ -73,8 +73,9 @@ def remaining(order: OrderState | None, total: Decimal | None, totals: Totals) -
         return ZERO
     if order is None or total is None:
         return None
-    if totals.most >= total and order.broker_filled is None:
-        # It is filled, though no status said so; only a later status could say that it works again.
+    if totals.most == total and order.broker_filled is None:
+        # It is filled, though no status said so; only a later status could say that it works again. One with
+        # more than its size had a fill of which the cancellation was not known yet.
         return ZERO
     filled = totals.filled
     if order.total and order.broker_filled is not None:

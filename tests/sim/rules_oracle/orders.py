@@ -161,7 +161,8 @@ class Orders:
         total = self._total(told, ratio, told.most.get(order, ZERO))
         over = told.missing or told.status in _OVER or bool(told.completed_status)
         full = total is not None and filled == total and filled > 0
-        over = over or (total is not None and told.lowered and told.most.get(order, ZERO) >= total)
+        # One that filled more than its total lost something before that was told.
+        over = over or (total is not None and told.lowered and told.most.get(order, ZERO) == total)
         remaining: Decimal | None = None
         if over or full:
             remaining = ZERO
