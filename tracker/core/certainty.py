@@ -190,13 +190,16 @@ class Certainty:
     ) -> Holding:
         """Return a confirmed opening balance less what its answer contains, reported changes included.
 
-        It stays as it was where an adjustment says what was held since, or moves something.
+        It stays as it was where that contains none of them, and where an adjustment says what was held since
+        or moves something.
         """
         moved = any(one.held is not None or one.came_from for one in adjustments)
         if moved or not rows or holding.listed is None or holding.asked is None:
             return holding
         asked = holding.asked
         later = [one for one in adjustments if _is_behind_answer(one, asked)]
+        if len(later) == len(adjustments):
+            return holding
         history = PositionHistory(self._state, holding.key.text(), without=later)
         traded = sum((row.execution.signed for row in rows if row.counted), ZERO)
         return replace(holding, base=history.base_that_holds(base_of(rows, holding) + traded))
