@@ -65,6 +65,22 @@ def test_split_behind_an_answer_of_its_second() -> None:
     assert base(story) == 13
 
 
+def test_late_fill_changes_no_balance_behind_which_a_split_was_entered() -> None:
+    """17 were listed, 4 of them bought, then 34, and a split is entered: 13 were held before, for certain.
+
+    5 more, bought before the answer of 17, are swept only then: what comes behind an adjustment puts no
+    balance in doubt.
+    """
+    story = Story()
+    story.sweep(execution(exec_id(1), 4, at=-5, contract=STOCK, request_id=901), request=901)
+    story.sweep(request=902)
+    for listed in (17, 34):
+        story.snapshot(position(listed, contract=STOCK))
+    tell(story, AdjustmentTold(KEY, "split", "0.5"))
+    story.sweep(execution(exec_id(2), 5, at=-4, contract=STOCK, perm_id=2, request_id=903), request=903)
+    assert base(story) == 13
+
+
 def test_difference_counts_behind_fills_that_came_while_it_was_answered() -> None:
     """3 more are bought and sold again before positions are requested, and swept meanwhile; 8 are listed."""
     story = Held(10)
@@ -72,12 +88,11 @@ def test_difference_counts_behind_fills_that_came_while_it_was_answered() -> Non
     story.sweep(request=901)
     story.note(Source.SENT, "positions")
     at = int((story.now - START).total_seconds())
-    fills = [(10, 3, at - 1), (11, -3, at)]
-    parts = [
-        execution(exec_id(n), signed, at=when, contract=STOCK, perm_id=n, request_id=902)
-        for n, signed, when in fills
-    ]
-    story.sweep(*parts, request=902)
+    bought, sold = (
+        execution(exec_id(number), signed, at=second, contract=STOCK, perm_id=number, request_id=902)
+        for number, signed, second in ((10, 3, at - 1), (11, -3, at))
+    )
+    story.sweep(bought, sold, request=902)
     story.tell(position(1, contract=BESIDE), position(8, contract=STOCK), End(EndOf.POSITIONS, -1))
     assert (held(story), story.waiting()) == (10, [Decimal(-2)])
     story.answer(8)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.flex_desk import IMPORTED, OPENING, FlexDesk
-from tests.support.flex_report import ACCOUNT, elements, statement, trade
+from tests.support.flex_report import ACCOUNT, statement, trade, transfers
 from tracker.reconcile.text import _imported
 
 TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
@@ -34,8 +34,7 @@ def transfer(quantity: int, clock: str) -> dict[str, str]:
 
 
 def report(*rows: dict[str, str], day: date, moved: tuple[dict[str, str], ...] = ()) -> str:
-    others = f"<OptionEAE/><CorporateActions/><Transfers>{elements('Transfer', moved)}</Transfers>"
-    return statement(*rows, first=day, last=day, others=others)
+    return statement(*rows, first=day, last=day, others=transfers(moved))
 
 
 BOUGHT = trade(ibExecID=PUSHED, quantity="2", tradeID="8", transactionID="106002", dateTime="20251118;110000")

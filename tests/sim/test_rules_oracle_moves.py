@@ -278,8 +278,6 @@ def test_merger_of_the_other_side_takes_what_is_unsettled_before_what_is_owned(
 def test_move_back_to_where_it_came_from_changes_nothing() -> None:
     """10 become 15 of another share, and a second word would have those become 10 again."""
     day = bought_ten()
-    for con_id, into, ratio in ((7, OTHER, "1.5"), (55, STK, "2:3")):
-        new, _, old = ratio.partition(":")
-        each = Decimal(new) / Decimal(old or 1)
-        day.add(f.AdjustmentTold(day.now, ACC, con_id, "adjusted", None, ratio=each, becomes=into))
+    for con_id, into, ratio in ((7, OTHER, Decimal("1.5")), (55, STK, Decimal(2) / 3)):
+        day.add(f.AdjustmentTold(day.now, ACC, con_id, "adjusted", None, ratio=ratio, becomes=into))
         assert day.right().alert(A).quantities == {(ACC, 55): 15}

@@ -101,6 +101,11 @@ def statement(
     )
 
 
+def transfers(rows: Iterable[Mapping[str, str]]) -> str:
+    """Return the XML of a statement's other sections, of which only Transfers has rows."""
+    return f"<OptionEAE/><CorporateActions/><Transfers>{elements('Transfer', rows)}</Transfers>"
+
+
 def confirmations(*rows: Mapping[str, str], day: date, made: str, account: str = ACCOUNT) -> str:
     """Return a FlexStatement of a day's trade confirmations, made at `yyyyMMdd;HHmmss` New York."""
     text = f"<TradeConfirms>{elements('TradeConfirm', rows)}</TradeConfirms>"

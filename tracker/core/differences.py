@@ -161,7 +161,7 @@ class Differences:
         link = self._state.get(LINKS, "last")
         if link is not None and holding.account not in link.accounts and holding.last is not None:
             return holding.last
-        second = now.time.replace(microsecond=0)
+        second = second_of(now.time)
         return Moment(second if holding.newest is None else max(second, holding.newest), frame.seq)
 
     def reported(self, frame: Frame, entry: PositionChanged) -> None:
@@ -322,8 +322,9 @@ class Differences:
         self._take_back(rows)
 
     def cancelled(self, seq: int) -> None:
-        """Take back in its place what a report cancels: it never was, so what the broker showed of it was
-        that.
+        """Take back in its place the change that a report cancels.
+
+        The adjustment that it replaced stays replaced: the broker had shown the same mistake.
         """
         rows = self._state.find(ADJUSTMENTS, "name", str(seq))
         if rows:
@@ -392,7 +393,7 @@ class Differences:
 
     def _found(self, holding: Holding, listed: Decimal, amount: Decimal, snapshot: Snapshot) -> Difference:
         newest = holding.newest
-        asked = snapshot.asked.time.replace(microsecond=0)
+        asked = second_of(snapshot.asked.time)
         at = asked if newest is None else max(asked, newest)
         # A cause that a person entered while the answer was in progress is compared with it too, and so is an
         # execution that arrived then.
@@ -445,7 +446,7 @@ def not_listed(state: LedgerState, holding: Holding) -> Difference | None:
         return None
     if any(row.seq > last.asked.seq for row in state.find(EXECUTIONS, "contract", holding.key.text())):
         return None
-    at = last.asked.time.replace(microsecond=0)
+    at = second_of(last.asked.time)
     at = at if holding.newest is None else max(at, holding.newest)
     place = Moment(at, last.asked.seq)
     return Difference(*holding.key, ZERO, -holding.held, place, last.ended, vanished=True)

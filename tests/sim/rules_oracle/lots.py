@@ -388,7 +388,7 @@ class _Fold:
         """Take in what comes from elsewhere.
 
         Of opposite sides what is left belongs to nobody if somebody owned what was here. What is unsettled
-        and counts for a fill counts for that, too: before what is owned.
+        goes before what is owned, where it counts for a fill.
         """
         out, total = self._out, sum((lot.quantity for lot in arrival.lots), ZERO)
         sold = abs(out.counted) if total * out.counted < 0 else ZERO
