@@ -55,8 +55,9 @@ def test_promoted_replica_gets_what_it_lost(tmp_path: Path) -> None:
                 # How long the replica lags: the length of the fault, nothing is waited for.
                 time.sleep(2)
                 primary.kill()
-                replica.promote()
+                # Asked before the promotion: from then on the trackers write again what it lost.
                 assert total(copy) < sum(sum(decided_in(tmp_path / f"{seat}.db").values()) for seat in SEATS)
+                replica.promote()
                 for tracker in trackers:
                     tracker.send_signal(signal.SIGTERM)
                 assert [tracker.wait(BOUND_SECONDS) for tracker in trackers] == [0, 0]
