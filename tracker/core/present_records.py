@@ -49,6 +49,8 @@ class PresentRecords:
         Who took over another contract takes over nothing of the execution's.
         """
         row = self._state.get(ALERTS, alert_text(owner))
+        if row is not None and row.successor is None:
+            row = self._as_respelled(execution, row)
         if row is None or row.successor is None:
             return owner
         if self.find(execution, owner) is not None:
@@ -67,6 +69,24 @@ class PresentRecords:
             renamed = record is not None and row.alert == owner and _is_same(replace(record, id=new), row)
             owner, row = new if there is not None or renamed else owner, after
         return owner
+
+    def _as_respelled(self, execution: Execution, row: AlertState) -> AlertState:
+        """Return an alert with the later spelling under which it handed the execution's contract on, if any.
+
+        While it owns nothing nobody notes that its record is respelled. The store is asked last, since every
+        following fill of an order comes here.
+        """
+        key = ContractKey(execution.account, execution.contract.con_id).text()
+        for one in self._state.find(DECISIONS, "contract", key):
+            other = one.taken_from
+            known = self._state.get(ALERTS, alert_text(other)) if other is not None else None
+            if known is None or known.record is None or known.successor is None or known.alert == row.alert:
+                continue
+            named = same_name(known.alert, row.alert, execution.contract, self._names)
+            same = named and _is_same(replace(known.record, id=known.alert), row)
+            if same and self.find(execution, row.alert) is None:
+                return replace(row, successor=known.alert)
+        return row
 
     def last_name(self, alert: AlertId) -> AlertId:
         """Return the last name of an alert, through all records that are the same alert."""
