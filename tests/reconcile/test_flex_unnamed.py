@@ -152,6 +152,17 @@ def test_cancelled_by_a_later_report(desk: FlexDesk) -> None:
     assert desk.held() == CLOSED
 
 
+def test_cancellation_that_is_imported_again(desk: FlexDesk) -> None:
+    """It was void before the report of its day came, so nothing is voided a second time."""
+    desk.bought(FIRST)
+    row = cancel(unnamed(), 106002)
+    cancelled = report({name: row[name] for name in row if name != "ibExecID"})
+    assert desk.take_in(cancelled).voided == 1
+    assert desk.take_in(report(unnamed())).new == 0
+    assert desk.take_in(cancelled).voided == 0
+    assert desk.held() == CLOSED
+
+
 def test_correction_of_what_a_report_told(desk: FlexDesk) -> None:
     """The gateway reports the trade, and then that it was 3."""
     desk.take_in(report(unnamed()))

@@ -123,6 +123,20 @@ class JournalBookings:
             return self._again(row, newest.execution.exec_id)
         return row
 
+    def is_void(self, row: Row) -> bool:
+        """Return whether the journal has a row's execution, and what is in force of it is void."""
+        versions = self._versions(row)
+        return bool(versions) and not any(self._in_force(each).execution.quantity for each in versions)
+
+    def _in_force(self, known: BookedExecution) -> BookedExecution:
+        """Return what replaced an execution last, under whichever id."""
+        while known.superseded_by:
+            newer = self._journal.state.get(EXECUTIONS, f"{known.execution.account} {known.superseded_by}")
+            if newer is None:
+                break
+            known = newer
+        return known
+
     def is_known_otherwise(self, row: Row) -> bool:
         """Return whether the journal has the booked trade under another id: with an execId, or without."""
         if row.get("ibExecID") and not self._has_unnamed(row["accountId"]):

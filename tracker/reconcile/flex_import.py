@@ -321,6 +321,8 @@ class FlexImporter:
 
     def _count(self, row: Row) -> None:
         if VOID in row:
+            if self._bookings.is_void(row):
+                return
             self.result.voided += 1
             self.result.add(row, "void")
         elif not self._journal.state.has(EXECUTIONS, _key(row)) and not self._bookings.is_known_otherwise(
