@@ -167,10 +167,14 @@ class Differences:
     def reported(self, frame: Frame, entry: PositionChanged) -> None:
         """Make the adjustment of a report, at its time, if it fits what was held then."""
         self._positions.settle()
-        holding = self._state.get(HOLDINGS, entry.contract)
+        at, amount = datetime.fromisoformat(entry.at), Decimal(entry.amount)
+        holding, into = self._state.get(HOLDINGS, entry.contract), entry.into
+        if entry.begins and into is not None:
+            key = ContractKey(entry.contract.partition(" ")[0], into.con_id)
+            holding = holding or self._begun(key, into, amount, lambda asked: asked.time >= at)
+            into = None
         if holding is None:
             return
-        at, amount = datetime.fromisoformat(entry.at), Decimal(entry.amount)
         if entry.cause in (EXERCISED, ASSIGNED):
             past = PositionHistory(self._state, entry.contract)
             expiry = expiry_of(self._state, past, amount, at)
@@ -179,12 +183,11 @@ class Differences:
                 self._fold_again(holding.key)
             return
         ratio = Decimal(entry.ratio) if entry.ratio else None
-        leaves = entry.into is not None
-        fit = PositionHistory(self._state, entry.contract).fit(at, amount, ratio=ratio, leaves=leaves)
+        fit = PositionHistory(self._state, entry.contract).fit(at, amount, ratio=ratio, leaves=bool(into))
         if fit is None:
             return
         # Ratio and change together imply what was held before; a change alone does not.
-        confirmed = leaves or ratio is not None
+        confirmed = into is not None or ratio is not None
         baseline = Baseline.SNAPSHOT if confirmed else holding.baseline
         holding = replace(holding, base=fit.base, baseline=baseline)
         self._state.put(HOLDINGS, holding)
@@ -197,12 +200,12 @@ class Differences:
             note=entry.text,
             at=frame.received_at,
             told=True,
-            change=amount if ratio is None and entry.into is None else None,
+            change=amount if ratio is None and into is None else None,
         )
-        if entry.into is not None:
-            into = f"{holding.account} {entry.into.con_id}"
-            self._move(holding, one, into, fit.before, entry.into, lambda asked: asked.time >= at)
-            self._measure_again(into)
+        if into is not None:
+            there = f"{holding.account} {into.con_id}"
+            self._move(holding, one, there, fit.before, into, lambda asked: asked.time >= at)
+            self._measure_again(there)
         else:
             self._state.put(ADJUSTMENTS, one)
             self._fold_again(holding.key)

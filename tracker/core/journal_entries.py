@@ -265,7 +265,12 @@ class PositionChanged(Entry, frozen=True):
     ratio: str = ""
     text: str = ""
     into: Contract | None = None
-    """The contract into which all of it moves, in the same account."""
+    """The contract into which all of it moves, in the same account; its own contract where `begins`."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether nothing of the contract was known when the report was read."""
+        return self.into is not None and self.contract.endswith(f" {self.into.con_id}")
 
 
 class EventCancelled(Entry, frozen=True):

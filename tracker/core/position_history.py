@@ -152,6 +152,11 @@ class PositionHistory:
         """Return whether the opening balance is from an answer that contains a change of that moment."""
         return self._asked is not None and second_of(self._asked.time) >= second_of(at)
 
+    def is_listed_behind(self, at: datetime) -> bool:
+        """Return whether the account's newest certain answer contains a change of that moment."""
+        newest = None if self._answers is None else self._answers.newest
+        return newest is not None and second_of(newest.asked.time) >= second_of(at)
+
     def begins_before(self, place: Moment) -> bool:
         """Return whether there is any entry up to a place."""
         return bool(self._until(place))

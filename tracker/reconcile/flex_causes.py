@@ -168,6 +168,9 @@ class EventPlan:
         if into and leads_to(self._state, into, key):
             return None
         past, ratio = self._pasts[key], event.ratio
+        if not past.is_known and _came(event) and not past.is_listed_behind(at):
+            past.came(at, event.quantity)
+            return _changed(replace(event, becomes=event.contract), at)
         fit = past.fit(at, event.quantity, ratio=ratio, leaves=bool(into)) if past.is_known else None
         if fit is None:
             return None
@@ -182,21 +185,30 @@ class EventPlan:
             past.changed(at, ratio=ratio)
         else:
             past.changed(at, by=event.quantity)
-        return PositionChanged(
-            key,
-            event.cause,
-            at.isoformat(),
-            str(event.quantity),
-            "" if ratio is None else str(ratio),
-            text_of(event),
-            event.becomes,
-        )
+        return _changed(replace(event, ratio=ratio), at)
 
     def _is_known(self, event: PositionEvent) -> bool:
         """Return whether a person or a report entered it already, even if that was taken back."""
         rows = self._state.find(ADJUSTMENTS, "contract", key_of(event))
         rows = [row for row in rows if row.told and is_same(row, event)]
         return any(not self._cancelled.is_booked_after(event, row) for row in rows)
+
+
+def _came(event: PositionEvent) -> bool:
+    """Return whether a report says plainly that a long position came from elsewhere."""
+    return event.cause == TRANSFERRED and event.quantity > 0 and not event.unsigned
+
+
+def _changed(event: PositionEvent, at: datetime) -> PositionChanged:
+    return PositionChanged(
+        key_of(event),
+        event.cause,
+        at.isoformat(),
+        str(event.quantity),
+        "" if event.ratio is None else str(event.ratio),
+        text_of(event),
+        event.becomes,
+    )
 
 
 def _ended(events: Iterable[PositionEvent]) -> dict[tuple[str, str], list[PositionEvent]]:
