@@ -78,7 +78,8 @@ def test_unreadable_push_is_behind_the_answers_before_it(version: int) -> None:
         assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 4, 8)
 
 
-def test_answer_before_an_unreadable_push_is_kept() -> None:
+@pytest.mark.parametrize("others", [False, True], ids=["alone", "before 9 others"])
+def test_answer_before_an_unreadable_push_is_kept(others: bool) -> None:
     """2 are listed, 7 bought come unreadable, and 9 are listed; many sweeps and days later the 7 are read.
 
     Each sweep is complete, and only the answer before the push tells the opening balance.
@@ -86,11 +87,13 @@ def test_answer_before_an_unreadable_push_is_kept() -> None:
     story = Story()
     story.snapshot(position(2))
     story.tell(Undecodable("execution", "no side", exec_id(1), live=True))
-    for request in range(901, 905):
+    for request in range(901, 910):
         story.sweep(request=request)
         story.snapshot(position(9))
+        if others:
+            story.tell(Undecodable("execution", "no side", exec_id(request), live=True))
     story.reconnect(position(9))
-    story.sweep(execution(exec_id(1), 7, at=-5, request_id=905), request=905)
+    story.sweep(execution(exec_id(1), 7, at=-5, request_id=910), request=910)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, 2, 9)
 
 

@@ -207,3 +207,28 @@ def test_answer_a_minute_before_a_missed_sale_gives_the_balance() -> None:
     sale = execution(exec_id(1), -3, at=sold, request_id=902)
     story.batch(sale, End(EndOf.EXECUTIONS, 902), proof, over)
     assert (holding(story).baseline, base(story), held(story)) == (Baseline.SNAPSHOT, -2, -5)
+
+
+def test_balance_that_an_earlier_answer_gave_stays() -> None:
+    """Found by seed 5400310832: nothing was held, as an answer before all that is known of the contract says.
+
+    A void came first, which that answer may contain, so the 5 that a later one listed counted. Then a sweep
+    brings the sale that was void: it is behind the sweep before it, so the earlier answer tells the balance,
+    also once newer ones have taken its place in memory (rule 4.2).
+    """
+    story = Story()
+    story.sweep()
+    story.snapshot(position(0))
+    story.sweep(request=901)
+    story.decide = unmatched
+    story.tell(execution(exec_id(1, 2), 0))
+    story.snapshot(position(5))
+    story.sweep(request=902)
+    story.snapshot(position(5))
+    assert base(story) == 5
+    story.sweep(execution(exec_id(1), -5, request_id=903), request=903)
+    assert base(story) == 0
+    for request in range(904, 909):
+        story.sweep(request=request)
+        story.snapshot(position(5))
+        assert base(story) == 0

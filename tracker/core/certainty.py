@@ -42,7 +42,9 @@ from tracker.core.untraded import changes_with, on_side_of
 LAGGING: Final = 3
 """How many answers in a row may lag before the last one is used."""
 KEPT: Final = 4
-"""How many different answers are kept after the last complete sweep, and before unreadable pushes."""
+"""How many different answers are kept after the last complete sweep."""
+_UNREAD_KEPT: Final = 24
+"""How many are kept from before unreadable pushes: each may be read hours later, behind many others."""
 
 
 class Certainty:
@@ -142,8 +144,9 @@ class Certainty:
     def begin(self, rows: Sequence[BookedExecution], holding: Holding, answer: Snapshot | None) -> Holding:
         """Return a contract's holding with its opening balance; `answer` is an uncertain one to go by."""
         begun = self._begin(rows, holding, answer)
-        first = begun.began is None and begun.baseline is Baseline.SNAPSHOT
-        if not first or begun.listed is None or begun.asked is None:
+        if begun.baseline is not Baseline.SNAPSHOT or begun.listed is None or begun.asked is None:
+            return begun
+        if begun.began is not None and begun.began.asked.seq <= begun.asked.seq:
             return begun
         listed = {holding.key.text(): begun.listed}
         return replace(begun, began=PositionAnswer(begun.asked, begun.ended or begun.asked, listed))
@@ -300,7 +303,7 @@ def pushed_unread(state: LedgerState) -> None:
     """Keep the last certain answers, since an execution was pushed that could not be read."""
     for row in list(state.every(ANSWERS)):
         if row.newest is not None and row.newest not in row.unread[-1:]:
-            state.put(ANSWERS, replace(row, unread=(*row.unread, row.newest)[-KEPT:]))
+            state.put(ANSWERS, replace(row, unread=(*row.unread, row.newest)[-_UNREAD_KEPT:]))
 
 
 def _is_behind_answer(one: Adjustment, asked: Moment) -> bool:
