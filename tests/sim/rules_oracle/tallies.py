@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from itertools import groupby
 from typing import NamedTuple
 
 from tests.sim.rules_oracle.facts import ZERO, AccountContract, OrderKey
@@ -267,16 +266,23 @@ def tally(folds: Sequence[Sequence[Change]]) -> dict[int, Tally]:
     """
     seconds: dict[int, list[tuple[datetime, bool, str, int, list[Change]]]] = {}
     for number, changes in enumerate(folds):
-        by_alert: dict[int, list[Change]] = {}
+        by_second: dict[tuple[int, datetime], list[Change]] = {}
+        last: dict[int, str] = {}
+        last_then: dict[tuple[int, datetime], str] = {}
+        before: dict[int, str] = {}
+        """Lot -> the last execution of who had it before."""
         for change in changes:
-            by_alert.setdefault(change.alert, []).append(change)
-        for alert, own in by_alert.items():
-            last = ""
-            for when, group in groupby(own, key=lambda change: change.when):
-                of_second = list(group)
-                last = next((one.root for one in reversed(of_second) if one.root), last)
-                stays = all(one.did is not Did.LEFT for one in of_second)
-                seconds.setdefault(alert, []).append((when, stays, last, number, of_second))
+            key = change.alert, change.when
+            by_second.setdefault(key, []).append(change)
+            if change.did is Did.HANDED:
+                before[change.lot] = last.get(change.alert, "")
+            elif change.root:
+                # A part that a successor takes over comes with what closed the other part of it.
+                last[change.alert] = (before.get(change.lot) if change.reduced else "") or change.root
+            last_then[key] = last.get(change.alert, "")
+        for key, of_second in by_second.items():
+            stays = all(one.did is not Did.LEFT for one in of_second)
+            seconds.setdefault(key[0], []).append((key[1], stays, last_then[key], number, of_second))
     tallies = {alert: Tally() for alert in seconds}
     for alert, each in seconds.items():
         for *_, of_second in sorted(each, key=lambda one: one[:4]):
