@@ -229,7 +229,8 @@ def test_respelled_undated_record_was_seen_before(kept: bool, con_id: int | None
     seen.store.refresh()
     (alert,) = (alert for alert in seen.store.alerts() if alert.id.alerter == "Demslayer")
     assert seen.records.dated(alert).began_at == EVENING + timedelta(minutes=since)
-    assert [row.at for row in seen.records.unseen()] == [EVENING + timedelta(minutes=since)]
+    new = [row.at for row in seen.records.unseen() if row.alert == alert.id]
+    assert new == [EVENING + timedelta(minutes=since)]
 
 
 @pytest.mark.parametrize(("other", "new"), [("DemSlayer", "dem-slayer"), ("dem-slayer", "DemSlayer")])
@@ -242,8 +243,32 @@ def test_second_spelling_beside_a_respelled_record_is_new(other: str, new: str) 
     for name, since in ((other, 0), (new, 10)):
         seen.store.records[name] = {"NVDA": undated("1/2", "95")}
         seen.store.refresh()
-        assert [row.at for row in seen.keep()] == [EVENING + timedelta(minutes=since)]
+        kept = [row.at for row in seen.keep() if row.alert.alerter == name]
+        assert kept == [EVENING + timedelta(minutes=since)]
         seen.now += timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(("kept", "since"), [(True, 10), (False, 0)])
+def test_first_spelling_beside_a_respelled_record_is_new(kept: bool, since: int) -> None:
+    """Two spellings side by side are two alerts (rule 2.3); if it is respelled back it is the same one.
+
+    Found by seed 5400371634.
+    """
+    seen = Seen()
+    seen.read(undated("1/2", "95"))
+    seen.now += timedelta(minutes=5)
+    seen.store.records["Demslayer"] = seen.store.records.pop("demslayer")
+    seen.store.refresh()
+    seen.keep()
+    seen.now += timedelta(minutes=5)
+    if not kept:
+        del seen.store.records["Demslayer"]
+    seen.store.records["demslayer"] = {"NVDA": undated("1/2", "95")}
+    seen.store.refresh()
+    seen.keep()
+    (alert,) = (alert for alert in seen.store.alerts() if alert.id.alerter == "demslayer")
+    assert seen.records.dated(alert).began_at == EVENING + timedelta(minutes=since)
+    assert seen.keep() == []
 
 
 @pytest.mark.parametrize(("expiry", "strike"), [("1/2", "100"), ("1/9", "95")])

@@ -154,3 +154,5 @@ class FirstSeen(Struct, frozen=True):
     record: Alert | None = None
     earlier: tuple[FirstSeen, ...] = ()
     """Earlier records of the name, each of another contract, the newest first; one may come back."""
+    respelled: bool = False
+    """Whether the record was written in another spelling since: one that has this name again is another."""

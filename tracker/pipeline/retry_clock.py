@@ -17,7 +17,7 @@ from tracker.core.alerters import AlerterNames
 from tracker.core.broker_clock import UNSEEN, as_shown_now
 from tracker.core.expiry import read_expiry
 from tracker.core.matching import same_contract
-from tracker.core.model import Alert
+from tracker.core.model import Alert, AlertId
 from tracker.core.ownership_rows import FirstSeen, RetryWindow, RunTime, span_text
 from tracker.core.ports import AlertStore
 from tracker.core.state import CLOCK, FIRST_SEEN, RUN_TIME, WINDOWS, LedgerState
@@ -149,16 +149,25 @@ class SeenRecords:
         self._zone = zone
 
     def unseen(self) -> list[FirstSeen]:
-        """Return a new row for each such record that has none yet."""
-        at = self._now()
+        """Return a new row for each such record that has none yet, and the changed rows of former names."""
+        at, rows = self._now(), []
         undated = [alert for alert in self._store.alerts() if not is_dated(alert.id)]
-        return [
-            FirstSeen(
-                alert.id, self._seen_in_other_spelling(alert) or at, alert, self._of_name(alert)[:_EARLIER]
-            )
-            for alert in undated
-            if self._seen_as_spelled(alert) is None
-        ]
+        for alert in undated:
+            if self._seen_as_spelled(alert) is not None:
+                continue
+            before = self._seen_in_other_spelling(alert)
+            if before is not None:
+                rows.append(self._respelled(before))
+            since = at if before is None else before.at
+            rows.append(FirstSeen(alert.id, since, alert, self._of_name(alert.id)[:_EARLIER]))
+        return rows
+
+    def _respelled(self, before: FirstSeen) -> FirstSeen:
+        """Return the row of a name whose record has another one now."""
+        first, *earlier = (
+            replace(seen, respelled=seen.respelled or seen == before) for seen in self._of_name(before.alert)
+        )
+        return replace(first, earlier=tuple(earlier))
 
     def dated(self, alert: Alert) -> Alert:
         """Return a record with the time at which it was first seen, if it has none itself.
@@ -195,29 +204,34 @@ class SeenRecords:
         )
 
     def _seen_at(self, alert: Alert) -> datetime | None:
-        return self._seen_as_spelled(alert) or self._seen_in_other_spelling(alert)
+        at = self._seen_as_spelled(alert)
+        if at is None and (before := self._seen_in_other_spelling(alert)) is not None:
+            return before.at
+        return at
 
     def _seen_as_spelled(self, alert: Alert) -> datetime | None:
-        return next((seen.at for seen in self._of_name(alert) if self._is_of(seen, alert)), None)
+        seen = (each for each in self._of_name(alert.id) if not each.respelled and self._is_of(each, alert))
+        return next((each.at for each in seen), None)
 
-    def _of_name(self, alert: Alert) -> tuple[FirstSeen, ...]:
+    def _of_name(self, alert: AlertId) -> tuple[FirstSeen, ...]:
         """Return the records seen under a record's name, the newest first."""
-        seen = self._state.get(FIRST_SEEN, name_text(alert.id))
+        seen = self._state.get(FIRST_SEEN, name_text(alert))
         return () if seen is None else (replace(seen, earlier=()), *seen.earlier)
 
-    def _seen_in_other_spelling(self, alert: Alert) -> datetime | None:
-        """Return when the same alert was first seen under another spelling that is no longer in the store."""
+    def _seen_in_other_spelling(self, alert: Alert) -> FirstSeen | None:
+        """Return the same alert as first seen under another spelling that is no longer in the store."""
         found = [
-            seen.at
+            seen
             for row in self._state.every(FIRST_SEEN)
-            for seen in (row, *row.earlier)
+            for seen in self._of_name(row.alert)
             if seen.record is not None
+            and seen.alert[:2] != alert.id[:2]
             and self._names.same(seen.alert.alerter, alert.id.alerter)
             and self._is_of(seen, alert)
             and not self._is_there(seen)
             and not self._is_anothers(seen, alert)
         ]
-        return min(found, default=None)
+        return min(found, key=lambda seen: seen.at, default=None)
 
     def _is_there(self, seen: FirstSeen) -> bool:
         """Return whether the store has a record that was seen, whatever conid it has by now."""
