@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.reconcile.test_flex_report_order import report, transfer
+from tests.reconcile.test_flex_report_order import TUESDAY, WEDNESDAY, report, transfer
 from tests.support.flex_desk import IMPORTED, OPENING, FlexDesk
 from tests.support.flex_report import ACCOUNT, trade
 
-TUESDAY, WEDNESDAY = date(2025, 11, 18), date(2025, 11, 19)
 CAME = transfer(4, "100000") | {"date": "20251118", "dateTime": "20251118;100000"}
 SOLD = trade(quantity="-4", buySell="SELL")
 BOUGHT = trade(
@@ -103,8 +102,8 @@ def test_what_went_of_an_unknown_position_changes_nothing(tmp_path: Path, direct
         assert desk.held() == (True, 2, 2)
 
 
-def test_account_is_named_in_the_plan(tmp_path: Path) -> None:
-    """The plan says what the import does."""
+def test_plan_says_what_the_import_does(tmp_path: Path) -> None:
+    """The plan names the transfer, and changes nothing."""
     with FlexDesk(tmp_path) as desk:
         planned = desk.plan(MOVED)
         assert [(event.account, int(event.quantity)) for event, _ in planned.applied] == [(ACCOUNT, 4)]

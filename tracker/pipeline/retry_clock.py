@@ -163,7 +163,7 @@ class SeenRecords:
         return rows
 
     def _respelled(self, before: FirstSeen) -> FirstSeen:
-        """Return the row of a name whose record has another one now."""
+        """Return the row of a name whose record has another name now."""
         first, *earlier = (
             replace(seen, respelled=seen.respelled or seen == before) for seen in self._of_name(before.alert)
         )
@@ -215,15 +215,15 @@ class SeenRecords:
 
     def _of_name(self, alert: AlertId) -> tuple[FirstSeen, ...]:
         """Return the records seen under a record's name, the newest first."""
-        seen = self._state.get(FIRST_SEEN, name_text(alert))
-        return () if seen is None else (replace(seen, earlier=()), *seen.earlier)
+        row = self._state.get(FIRST_SEEN, name_text(alert))
+        return () if row is None else _records_of(row)
 
     def _seen_in_other_spelling(self, alert: Alert) -> FirstSeen | None:
         """Return the same alert as first seen under another spelling that is no longer in the store."""
         found = [
             seen
             for row in self._state.every(FIRST_SEEN)
-            for seen in self._of_name(row.alert)
+            for seen in _records_of(row)
             if seen.record is not None
             and seen.alert[:2] != alert.id[:2]
             and self._names.same(seen.alert.alerter, alert.id.alerter)
@@ -248,3 +248,8 @@ class SeenRecords:
             and (each.id[:2] < alert.id[:2] or self._seen_as_spelled(each) == seen.at)
             for each in self._store.alerts()
         )
+
+
+def _records_of(row: FirstSeen) -> tuple[FirstSeen, ...]:
+    """Return the records that were seen under one name, the newest first."""
+    return (replace(row, earlier=()), *row.earlier)
